@@ -1,0 +1,277 @@
+package guid
+
+import (
+	"container/list"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// Owner is who a GUID belongs to: one network interface of one pod. UID and Interface
+// tell owners apart; Name is for people and is never compared.
+type Owner struct {
+	UID       string // of the pod
+	Interface string // in the pod, as Multus names it: net1
+	Name      string // namespace/name of the pod
+}
+
+func (o Owner) String() string { return o.Name + " " + o.Interface }
+
+func (o Owner) key() ownerKey { return ownerKey{o.UID, o.Interface} }
+
+type ownerKey struct{ uid, ifname string }
+
+// ErrExhausted says that every GUID of the ranges is owned or held.
+var ErrExhausted = errors.New("guid pool is exhausted: widen its range, or wait for held GUIDs to become free")
+
+// OutOfRangeError says that a GUID was asked for by value and lies in no range.
+type OutOfRangeError struct {
+	GUID   GUID
+	Ranges []Range
+}
+
+func (e *OutOfRangeError) Error() string {
+	return fmt.Sprintf("guid %s is outside the pool's range %v", e.GUID, e.Ranges)
+}
+
+// TakenError says that a GUID belongs to Holder, or did until lately and is Held.
+type TakenError struct {
+	GUID   GUID
+	Holder Owner
+	Held   bool
+}
+
+func (e *TakenError) Error() string {
+	if e.Held {
+		return fmt.Sprintf("guid %s is held: %s had it until lately", e.GUID, e.Holder)
+	}
+	return fmt.Sprintf("guid %s belongs to %s", e.GUID, e.Holder)
+}
+
+// Stats counts the GUIDs of a pool. Size = Owned + Held + free.
+type Stats struct{ Size, Owned, Held uint64 }
+
+// Pool says who owns which GUID of its ranges. A GUID goes
+//
+//	fresh --Allocate, Assign--> owned --Release--> held --Free--> freed --Allocate, Assign--> owned …
+//
+// Allocate walks the fresh ones in order, from where Resume left off and round again,
+// and takes freed ones only when no fresh one is left, longest free first: a GUID that
+// somebody may still have cached somewhere is the last to come back.
+// When a held GUID may be freed is the caller's to know. Every step is O(1) in the
+// number of GUIDs taken. A Pool is safe for concurrent use.
+type Pool struct {
+	mu    sync.Mutex // protects what follows; never held over anything slow
+	spans []span
+	at    int // the span that the walk is in
+	slots map[GUID]*slot
+	owned map[ownerKey]GUID
+	freed *list.List // of GUID, longest free first
+	stats Stats
+}
+
+// slot is a GUID that is not fresh.
+type slot struct {
+	state slotState
+	owner Owner         // last owner when held
+	freed *list.Element // in Pool.freed when freed
+}
+
+type slotState uint8
+
+const (
+	owned slotState = iota
+	held
+	freed
+)
+
+// NewPool makes a pool of one or more ranges that do not overlap.
+func NewPool(ranges ...Range) (*Pool, error) {
+	if len(ranges) == 0 {
+		return nil, errors.New("a guid pool needs a range")
+	}
+	p := &Pool{slots: map[GUID]*slot{}, owned: map[ownerKey]GUID{}, freed: list.New()}
+	sorted := slices.Clone(ranges)
+	slices.SortFunc(sorted, func(a, b Range) int {
+		if a.First < b.First {
+			return -1
+		}
+		return 1
+	})
+	for i, r := range sorted {
+		if !r.First.IsValid() || !r.Last.IsValid() || r.First > r.Last {
+			return nil, fmt.Errorf("guid range %s: not a range of valid GUIDs", r)
+		}
+		if i > 0 && r.First <= sorted[i-1].Last {
+			return nil, fmt.Errorf("guid ranges %s and %s overlap", sorted[i-1], r)
+		}
+	}
+	for _, r := range ranges {
+		p.spans = append(p.spans, newSpan(r))
+		p.stats.Size += r.Size()
+	}
+	return p, nil
+}
+
+// Allocate gives owner the next free GUID. An owner that has one keeps it.
+func (p *Pool) Allocate(owner Owner) (GUID, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if g, ok := p.owned[owner.key()]; ok {
+		return g, nil
+	}
+	g, ok := p.next()
+	if !ok {
+		return 0, ErrExhausted
+	}
+	p.give(g, owner)
+	return g, nil
+}
+
+// next picks the GUID that Allocate hands out, without taking it.
+func (p *Pool) next() (GUID, bool) {
+	for range p.spans {
+		if s := &p.spans[p.at]; s.fresh > 0 {
+			return s.cursor(), true
+		}
+		p.at = (p.at + 1) % len(p.spans)
+	}
+	if e := p.freed.Front(); e != nil {
+		return e.Value.(GUID), true
+	}
+	return 0, false
+}
+
+// Assign gives owner the GUID g, by value. It is idempotent: who has g keeps it.
+// It fails with a *TakenError when g is another's or held, or when the owner already
+// has another GUID, and with an *OutOfRangeError when g lies in no range.
+func (p *Pool) Assign(owner Owner, g GUID) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if have, ok := p.owned[owner.key()]; ok {
+		if have == g {
+			return nil
+		}
+		return &TakenError{GUID: have, Holder: owner}
+	}
+	if p.span(g) == nil {
+		return p.outOfRange(g)
+	}
+	if s, ok := p.slots[g]; ok && s.state != freed {
+		return &TakenError{GUID: g, Holder: s.owner, Held: s.state == held}
+	}
+	p.give(g, owner)
+	return nil
+}
+
+// Hold takes a free GUID out of use without giving it to anybody: what a ledger shows
+// as held when a new leader reads it. last is who had it.
+func (p *Pool) Hold(g GUID, last Owner) error {
+	if err := p.Assign(last, g); err != nil {
+		return err
+	}
+	return p.Release(g, last)
+}
+
+// give makes owner the owner of g, which is fresh or freed.
+func (p *Pool) give(g GUID, owner Owner) {
+	s, ok := p.slots[g]
+	if !ok {
+		s = &slot{}
+		p.slots[g] = s
+		p.span(g).take(g)
+	} else {
+		p.freed.Remove(s.freed)
+	}
+	*s = slot{state: owned, owner: owner}
+	p.owned[owner.key()] = g
+	p.stats.Owned++
+}
+
+// Release takes g from its owner and holds it. Only its owner can let it go.
+func (p *Pool) Release(g GUID, owner Owner) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, ok := p.slots[g]
+	if !ok || s.state == freed {
+		return fmt.Errorf("release guid %s of %s: nobody has it", g, owner)
+	}
+	if s.owner.key() != owner.key() {
+		return fmt.Errorf("release guid %s of %s: %w", g, owner, &TakenError{GUID: g, Holder: s.owner, Held: s.state == held})
+	}
+	if s.state == held {
+		return nil
+	}
+	s.state = held
+	delete(p.owned, owner.key())
+	p.stats.Owned--
+	p.stats.Held++
+	return nil
+}
+
+// Free makes a held GUID allocatable again.
+func (p *Pool) Free(g GUID) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, ok := p.slots[g]
+	if !ok || s.state == freed {
+		return nil
+	}
+	if s.state == owned {
+		return fmt.Errorf("free guid %s: %w", g, &TakenError{GUID: g, Holder: s.owner})
+	}
+	*s = slot{state: freed, freed: p.freed.PushBack(g)}
+	p.stats.Held--
+	return nil
+}
+
+// Owner says who owns g now.
+func (p *Pool) Owner(g GUID) (Owner, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s, ok := p.slots[g]; ok && s.state == owned {
+		return s.owner, true
+	}
+	return Owner{}, false
+}
+
+// Contains reports whether g lies in the pool's ranges.
+func (p *Pool) Contains(g GUID) bool { return p.span(g) != nil }
+
+// Resume lets the walk go on behind g: a new leader goes on where the last one was,
+// so that what was freed lately does not come first. A g outside the ranges is ignored.
+func (p *Pool) Resume(g GUID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.spans {
+		if p.spans[i].Contains(g) {
+			p.at = i
+			p.spans[i].seek(g)
+		}
+	}
+}
+
+// Stats counts.
+func (p *Pool) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats
+}
+
+func (p *Pool) span(g GUID) *span {
+	for i := range p.spans {
+		if p.spans[i].Contains(g) {
+			return &p.spans[i]
+		}
+	}
+	return nil
+}
+
+func (p *Pool) outOfRange(g GUID) error {
+	var ranges []Range
+	for _, s := range p.spans {
+		ranges = append(ranges, s.Range)
+	}
+	return &OutOfRangeError{GUID: g, Ranges: ranges}
+}
