@@ -236,6 +236,16 @@ func (p *Pool) Owner(g GUID) (Owner, bool) {
 	return Owner{}, false
 }
 
+// Holder says who had g until it was held.
+func (p *Pool) Holder(g GUID) (Owner, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s, ok := p.slots[g]; ok && s.state == held {
+		return s.owner, true
+	}
+	return Owner{}, false
+}
+
 // Contains reports whether g lies in the pool's ranges.
 func (p *Pool) Contains(g GUID) bool { return p.span(g) != nil }
 

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/zapr"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"go.uber.org/zap"
+
+	"github.com/ibfabric/ibfabric/controller"
+	"github.com/ibfabric/ibfabric/controller/record"
+	"github.com/ibfabric/ibfabric/deploy"
+	"github.com/ibfabric/ibfabric/ufm"
+)
+
+// stopWithin is how long a stop may take, a last write to UFM included.
+const stopWithin = 10 * time.Second
+
+// run wires the parts together, top to bottom, and works until ctx ends.
+func run(ctx context.Context, s *settings) error {
+	log, libraries, err := record.NewLogger(os.Stderr, s.LogFormat, s.LogLevel)
+	if err != nil {
+		return err
+	}
+	ctrl.SetLogger(zapr.NewLogger(libraries))
+	klog.SetLogger(zapr.NewLogger(libraries))
+
+	fabric, err := newFabric(s, libraries)
+	if err != nil {
+		return err
+	}
+	cfg, err := restConfig(s.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	scheme, err := controller.Scheme()
+	if err != nil {
+		return fmt.Errorf("build the scheme: %w", err)
+	}
+	direct, err := prepareCluster(ctx, s, cfg, scheme)
+	if err != nil {
+		return err
+	}
+	lease, err := newLease(s, cfg)
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(s, cfg, scheme, lease)
+	if err != nil {
+		return err
+	}
+	rec := record.New(log, mgr.GetEventRecorder("ibfabric-controller"))
+	deps := controller.Deps{
+		Cache: mgr.GetCache(), Client: direct, Fabric: fabric, Record: rec, Identity: identity(lease),
+		Now: time.Now, After: time.After,
+	}
+	if s.LeaderElect {
+		deps.Lease = lease
+	}
+	c, err := controller.New(s.Config, deps)
+	if err != nil {
+		return err
+	}
+	if err := addRunnables(ctx, mgr, c); err != nil {
+		return err
+	}
+	rec.Log(record.ControllerStarted, record.Fields{Detail: describe(s)})
+	return mgr.Start(ctx)
+}
+
+func newFabric(s *settings, log *zap.Logger) (controller.Fabric, error) {
+	switch s.Plugin {
+	case "noop":
+		return controller.Noop{}, nil
+	case "ufm":
+	default:
+		return nil, fmt.Errorf("--sm-plugin %q: use ufm or noop", s.Plugin)
+	}
+	addresses, err := ufm.ParseAddresses(s.Addresses)
+	if err != nil {
+		return nil, fmt.Errorf("UFM_ADDRESS: %w", err)
+	}
+	source := ufm.Static(ufm.CredentialsFrom(os.Getenv))
+	if s.SecretDir != "" {
+		source = ufm.Dir(s.SecretDir)
+	}
+	return ufm.New(ufm.Config{
+		Addresses: addresses, Scheme: s.Scheme, Port: s.Port, Credentials: source,
+		Timeout: s.FabricTimeout, SkipVerify: s.SkipVerify, Log: log,
+	})
+}
+
+// restConfig reaches the cluster without a limit of our own: the API server has its own
+// fair queues, and a pod that waits for ours waits for nothing.
+func restConfig(kubeconfig string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the cluster: %w; set KUBECONFIG, or run in a pod", err)
+	}
+	cfg.QPS, cfg.UserAgent = -1, "ibfabric-controller"
+	return cfg, nil
+}
+
+// prepareCluster makes the client that reads and writes directly, and sees to the CRDs.
+func prepareCluster(ctx context.Context, s *settings, cfg *rest.Config, scheme *runtime.Scheme) (client.Client, error) {
+	direct, err := client.New(cfg, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("reach the cluster: %w", err)
+	}
+	if s.InstallCRDs {
+		if err := controller.InstallCRDs(ctx, direct, deploy.CRDs); err != nil {
+			return nil, err
+		}
+	}
+	return direct, controller.CheckCRDs(ctx, direct)
+}
+
+func newLease(s *settings, cfg *rest.Config) (*controller.Lease, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("name this replica: %w", err)
+	}
+	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, s.Namespace, "ibfabric-"+s.Fabric,
+		resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())}, cfg, s.RenewFor)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the lease: %w", err)
+	}
+	return &controller.Lease{Interface: lock, Valid: s.RenewFor, Now: time.Now}, nil
+}
+
+func identity(l *controller.Lease) string { return l.Identity() }
+
+func newManager(s *settings, cfg *rest.Config, scheme *runtime.Scheme, lease *controller.Lease) (manager.Manager, error) {
+	graceful := stopWithin
+	mgr, err := manager.New(cfg, manager.Options{
+		Scheme: scheme, Cache: controller.CacheOptions(),
+		HealthProbeBindAddress: s.HealthAddr, Metrics: metricsserver.Options{BindAddress: s.MetricsAddr},
+		GracefulShutdownTimeout: &graceful,
+		LeaderElection:          s.LeaderElect, LeaderElectionResourceLockInterface: lease,
+		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 &s.LeaseDuration, RenewDeadline: &s.RenewFor, RetryPeriod: &s.RenewEvery,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up the manager: %w", err)
+	}
+	return mgr, nil
+}
+
+// addRunnables puts the controller under the leader election, and the health checks
+// beside it. A replica is ready when its caches are: it can take over at once.
+func addRunnables(ctx context.Context, mgr manager.Manager, c *controller.Controller) error {
+	if err := c.Prime(ctx); err != nil {
+		return err
+	}
+	if err := mgr.Add(c); err != nil {
+		return fmt.Errorf("add the controller: %w", err)
+	}
+	var synced atomic.Bool
+	if err := mgr.Add(standby(func(ctx context.Context) error {
+		synced.Store(mgr.GetCache().WaitForCacheSync(ctx))
+		return nil
+	})); err != nil {
+		return fmt.Errorf("add the readiness watch: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("alive", func(*http.Request) error { return nil }); err != nil {
+		return fmt.Errorf("add the health check: %w", err)
+	}
+	return mgr.AddReadyzCheck("caches", func(*http.Request) error {
+		if !synced.Load() {
+			return fmt.Errorf("the caches are not filled yet")
+		}
+		return nil
+	})
+}
+
+// standby runs on every replica, leader or not.
+type standby func(context.Context) error
+
+func (f standby) Start(ctx context.Context) error { return f(ctx) }
+
+func (standby) NeedLeaderElection() bool { return false }
+
+func describe(s *settings) string {
+	target := s.Plugin
+	if s.Plugin == "ufm" {
+		target = s.Scheme + "://" + s.Addresses
+	}
+	return fmt.Sprintf("version %s; fabric %s; %s; guids %v; pkeys %s; policy %s; hold %s; sync every %s",
+		version(), s.Fabric, target, s.GUIDs, s.Scope, s.Policy, s.Hold, s.SyncEvery)
+}

@@ -1,0 +1,224 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/controller/ledger"
+	"github.com/ibfabric/ibfabric/controller/record"
+	"github.com/ibfabric/ibfabric/guid"
+)
+
+// adopt reads what there is, before anything is allocated: the ledger, UFM, and the
+// pods that live (rule 7). It waits for as long as one of them does not answer.
+func (c *Controller) adopt(ctx context.Context) error {
+	start := c.now()
+	if err := c.persist(ctx, "read the ledger", c.loadLedger); err != nil {
+		return err
+	}
+	if err := c.persist(ctx, "read UFM", c.readAll); err != nil {
+		return err
+	}
+	if err := c.persist(ctx, "adopt the pods", c.adoptPods); err != nil {
+		return err
+	}
+	c.claimRows()
+	if c.cfg.Policy != DryRun {
+		if err := c.persist(ctx, "store the ledger", c.store.CommitAll); err != nil {
+			return err
+		}
+	}
+	c.judgeMembers()
+	c.rec.Log(record.LeaderAdopted, record.Fields{Count: len(c.ledger.All()), Took: c.now().Sub(start)})
+	return nil
+}
+
+// persist tries a step until it succeeds or the leader's time ends.
+func (c *Controller) persist(ctx context.Context, what string, step func(context.Context) error) error {
+	for wait := backoffMin; ; wait = min(2*wait, backoffMax) {
+		err := step(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil || errors.Is(err, ErrNotLeading) {
+			return err
+		}
+		if c.notes.once("adopt", err.Error()) {
+			c.rec.Log(record.WorkFailed, record.Fields{Detail: what, Err: err})
+		}
+		if err := c.sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Controller) loadLedger(ctx context.Context) error {
+	spoilt, err := c.store.Load(ctx)
+	if err != nil {
+		return err
+	}
+	if spoilt != nil {
+		c.rec.Log(record.LedgerSpoilt, record.Fields{Err: spoilt})
+	}
+	return nil
+}
+
+// claim is what a live pod says it has, and the ledger does not know of.
+type claim struct {
+	pod *corev1.Pod
+	row ledger.Row
+}
+
+// adoptPods makes rows for live pods that were configured without us, by ib-kubernetes
+// or by a controller whose ledger is lost. Of two claims on one GUID the ledger's stands;
+// with no row, that of the pod whose PKey UFM shows it in; else the older pod's.
+func (c *Controller) adoptPods(ctx context.Context) error {
+	var pods corev1.PodList
+	if err := c.cache.List(ctx, &pods); err != nil {
+		return fmt.Errorf("list pods from the cache: %w", err)
+	}
+	byGUID := map[guid.GUID][]claim{}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		if isFinished(pod) || pod.Annotations[attach.NetworksAnnotation] == "" {
+			continue
+		}
+		c.ledger.SetNode(pod.UID, pod.Spec.NodeName)
+		for _, r := range c.claimsOf(ctx, pod) {
+			byGUID[r.GUID] = append(byGUID[r.GUID], claim{pod, r})
+		}
+	}
+	for g, claims := range byGUID {
+		c.settle(g, claims)
+	}
+	return nil
+}
+
+// claimsOf are the rows that a pod's annotations tell of, for interfaces without one.
+func (c *Controller) claimsOf(ctx context.Context, pod *corev1.Pod) []ledger.Row {
+	elements, err := attach.ParseAnnotation(pod.Namespace, pod.Annotations[attach.NetworksAnnotation])
+	if err != nil {
+		return nil // told when the pod's turn comes
+	}
+	has := map[string]bool{}
+	for _, r := range c.ledger.OfPod(pod.UID) {
+		has[r.Interface] = true
+	}
+	status := attach.StatusGUIDs(pod.Annotations[attach.NetworkStatusAnnotation])
+	var rows []ledger.Row
+	for _, e := range elements {
+		net, ours, err := c.network(ctx, e.Network, pod)
+		lost := pod.Status.Phase == corev1.PodRunning && e.GUID == 0
+		if lost && ours {
+			e.GUID = statusGUID(status, e)
+		}
+		if has[e.Interface] || e.Err != nil || e.GUID == 0 || (!e.Configured && !lost) || (err == nil && !ours) {
+			continue
+		}
+		rows = append(rows, ledger.Row{
+			GUID: e.GUID, Pod: keyOf(pod), UID: pod.UID, Interface: e.Interface, Network: e.Network,
+			Claims: c.adoptedClaims(pod, e, net), Node: pod.Spec.NodeName, Since: c.now(), Seen: true,
+		})
+	}
+	return rows
+}
+
+// statusGUID finds an element's GUID in what Multus reported: KubeVirt takes our fields
+// out of the annotation.
+func statusGUID(status []attach.StatusGUID, e attach.Element) guid.GUID {
+	for _, s := range status {
+		if s.Interface == e.Interface || s.Network == e.Network {
+			return s.GUID
+		}
+	}
+	return 0
+}
+
+// adoptedClaims are the partitions of an adopted GUID. A running pod keeps those that it
+// was given, as far as UFM shows it there, in the mode that UFM shows; one that has not
+// started gets what its network says.
+func (c *Controller) adoptedClaims(pod *corev1.Pod, e attach.Element, net attach.Network) []attach.Claim {
+	claims := net.Claims
+	if pod.Status.Phase == corev1.PodRunning && len(e.Recorded) > 0 {
+		kept := make([]attach.Claim, 0, len(e.Recorded))
+		for _, r := range e.Recorded {
+			if c.view.shows(r.PKey, e.GUID) {
+				kept = append(kept, r)
+			}
+		}
+		if len(kept) > 0 {
+			claims = kept
+		}
+	}
+	claims = slices.Clone(claims)
+	for i := range claims {
+		if mode, ok := c.view.mode(claims[i].PKey, e.GUID); ok {
+			claims[i].Mode = mode
+		}
+	}
+	return slices.DeleteFunc(claims, func(cl attach.Claim) bool { return cl.PKey == 0 })
+}
+
+// settle gives a GUID to one of the pods that claim it, and tells the others.
+func (c *Controller) settle(g guid.GUID, claims []claim) {
+	slices.SortFunc(claims, func(a, b claim) int {
+		if x, y := c.inUFM(a.row), c.inUFM(b.row); x != y {
+			if x {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(a.pod.CreationTimestamp.Compare(b.pod.CreationTimestamp.Time), cmp.Compare(a.pod.UID, b.pod.UID))
+	})
+	for _, cl := range claims {
+		if c.ledger.Put(cl.row) {
+			continue
+		}
+		owner, _ := c.ledger.Get(g)
+		err := fmt.Errorf("guid %s belongs to another pod: delete this pod, and leave the guid out when it is made anew", g)
+		c.tell(cl.pod, record.GUIDConflict, record.Fields{GUIDs: []guid.GUID{g}, Err: err, Detail: "it is " + owner.Pod.String() + "'s"})
+	}
+}
+
+func (c *Controller) inUFM(r ledger.Row) bool {
+	for _, cl := range r.Claims {
+		if c.view.shows(cl.PKey, r.GUID) {
+			return true
+		}
+	}
+	return false
+}
+
+// claimRows takes the rows' GUIDs in the pool, and lets the walk go on behind the newest.
+func (c *Controller) claimRows() {
+	rows := c.ledger.All()
+	c.foundRows(rows)
+	var newest ledger.Row
+	for _, r := range rows {
+		if r.State == ledger.Assigned && !r.Since.Before(newest.Since) {
+			newest = r
+		}
+	}
+	c.pool.Resume(newest.GUID)
+}
+
+// foundRows takes the GUIDs of rows in the pool. A row outside the ranges, from before
+// they were changed, counts all the same: nobody is given its GUID.
+func (c *Controller) foundRows(rows []ledger.Row) {
+	for _, r := range rows {
+		take := c.pool.Assign
+		if r.State == ledger.Held {
+			take = func(o guid.Owner, g guid.GUID) error { return c.pool.Hold(g, o) }
+		}
+		var outside *guid.OutOfRangeError
+		if err := take(r.Owner(), r.GUID); err != nil && !errors.As(err, &outside) {
+			c.rec.Log(record.GUIDConflict, record.Fields{Pod: r.Pod, UID: r.UID, GUIDs: []guid.GUID{r.GUID}, Err: err})
+		}
+	}
+}

@@ -1,0 +1,249 @@
+// Package controller gives pods their place on the fabric: it turns pods and the
+// networks they name into GUIDs, members of partitions in UFM, and the annotation that
+// the CNI waits for.
+//
+//	pods, NADs -> attach (pure) -> guid.Pool -> ledger -> UFM, one PKey at a time -> one patch a pod
+//
+// Two queues are the whole concurrency, of pods and of PKeys. What the controller knows
+// is the ledger (who owns what) and the view (what UFM shows); a partition's worker makes
+// the second like the first, by pkey.Diff. Everything can be called again at any time.
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/ibfabric/ibfabric/controller/ledger"
+	"github.com/ibfabric/ibfabric/controller/record"
+	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/pkey"
+)
+
+// Config is what a controller is told.
+type Config struct {
+	Fabric    string          // names lease, ledger and gate; one controller a fabric
+	Networks  labels.Selector // which NADs are this fabric's, by their labels
+	Namespace string          // of the ledger and the lease
+	GUIDs     []guid.Range
+	Scope     pkey.Scope // which PKeys may be changed
+	Policy    SyncPolicy
+
+	SyncEvery     time.Duration // full read of UFM, never below 30 s in production
+	SummaryEvery  time.Duration
+	Hold          time.Duration // before a freed GUID is given to somebody else
+	LeaseDuration time.Duration
+	FabricTimeout time.Duration // of one call to UFM
+	WaitApplied   bool          // a change counts when LastUpdated has moved
+
+	Chunk         int // GUIDs in one call to UFM
+	FabricWorkers int // changes that UFM gets at a time
+	PodWorkers    int
+}
+
+// gate is the scheduling gate that release takes away.
+func (c Config) gate() string { return "ibfabric.io/" + c.Fabric }
+
+// Deps are what a controller works with.
+type Deps struct {
+	Cache  cache.Cache   // pods, NADs and nodes, stripped by CacheOptions
+	Client client.Client // direct
+	Fabric Fabric
+	Record *record.Recorder
+	Lease  *Lease // nil: nobody else runs, and nothing is asked
+	// Identity of this process, as written into the ledger.
+	Identity string
+	Now      func() time.Time
+	After    func(time.Duration) <-chan time.Time
+}
+
+// Controller is one fabric's controller. It works while it leads.
+type Controller struct {
+	cfg     Config
+	cache   cache.Cache
+	client  client.Client
+	fabric  Fabric
+	reader  Reader  // nil: the Fabric shows nothing
+	applier Applier // nil: it does not tell when changes are applied
+	rec     *record.Recorder
+	lease   *Lease
+	now     func() time.Time
+	after   func(time.Duration) <-chan time.Time
+
+	ledger    *ledger.Ledger
+	store     *ledger.Store
+	pool      *guid.Pool
+	view      *view
+	unclaimed *unclaimed
+
+	order      *oldestFirst
+	partitions workqueue.TypedRateLimitingInterface[pkey.PKey]
+	pods       workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	kick       chan struct{} // asks for a full read now
+
+	health      *health
+	notes       *notes
+	refusals    *refusals
+	patched     *patchedPods
+	waitlist    *waitlist
+	suspects    suspects
+	lastApplied moment
+	ledSince    moment
+	ready       sync.Once
+	adopted     chan struct{} // closed when adoption is done
+}
+
+// New makes a controller.
+func New(cfg Config, d Deps) (*Controller, error) {
+	pool, err := guid.NewPool(cfg.GUIDs...)
+	if err != nil {
+		return nil, err
+	}
+	c := &Controller{
+		cfg: cfg, cache: d.Cache, client: d.Client, fabric: d.Fabric, rec: d.Record, lease: d.Lease,
+		now: d.Now, after: d.After, ledger: ledger.New(), pool: pool, view: newView(),
+		unclaimed: newUnclaimed(), order: newOldestFirst(d.Now), kick: make(chan struct{}, 1),
+		notes:    &notes{said: map[string]map[string]bool{}},
+		refusals: &refusals{until: map[member]time.Time{}},
+		patched:  &patchedPods{versions: map[types.UID]string{}},
+		waitlist: newWaitlist(), suspects: suspects{}, adopted: make(chan struct{}),
+	}
+	c.reader, _ = d.Fabric.(Reader)
+	c.applier, _ = d.Fabric.(Applier)
+	c.partitions = newQueue("partitions", workqueue.Queue[pkey.PKey](c.order))
+	c.pods = newQueue[types.NamespacedName]("pods", nil)
+	c.health = &health{rec: d.Record, now: d.Now, recovered: c.enqueueAllPartitions}
+	c.store = &ledger.Store{
+		Ledger: c.ledger, Client: d.Client, Namespace: cfg.Namespace, Fabric: cfg.Fabric, Leader: d.Identity,
+		Leading: c.leading, StillLeading: c.stillLeading, Found: c.foundRows,
+	}
+	return c, nil
+}
+
+// NeedLeaderElection says that only the leader works.
+func (c *Controller) NeedLeaderElection() bool { return true }
+
+// Adopted is closed when this replica leads and has read what there is.
+func (c *Controller) Adopted() <-chan struct{} { return c.adopted }
+
+// Start works until ctx ends. It is called once, when this replica leads.
+func (c *Controller) Start(ctx context.Context) error {
+	c.ledSince.store(c.now())
+	c.rec.Log(record.LeaderElected, record.Fields{Detail: c.leadDetail()})
+	defer c.rec.Log(record.LeaderStopped, record.Fields{})
+	if err := c.adopt(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("adopt what is there: %w", err)
+	}
+	if err := c.listen(ctx); err != nil {
+		return err
+	}
+	close(c.adopted)
+	c.enqueueAllPartitions()
+
+	var group errgroup.Group
+	for range c.cfg.FabricWorkers {
+		group.Go(func() error { work(ctx, c.rec, c.partitions, c.syncPartition); return nil })
+	}
+	for range c.cfg.PodWorkers {
+		group.Go(func() error { work(ctx, c.rec, c.pods, c.syncPod); return nil })
+	}
+	group.Go(func() error { c.syncLoop(ctx); return nil })
+	<-ctx.Done()
+	c.partitions.ShutDown()
+	c.pods.ShutDown()
+	return group.Wait()
+}
+
+func (c *Controller) leadDetail() string {
+	if former := c.former(); former != "" {
+		return "after " + former + ", who may still have a write under way"
+	}
+	return "the lease was free"
+}
+
+func (c *Controller) former() string {
+	if c.lease == nil {
+		return ""
+	}
+	return c.lease.Former()
+}
+
+// removeAfter is when this leader may take away or give anew: what a former one still
+// had under way has come in by then, or was cut off.
+func (c *Controller) removeAfter() time.Time {
+	if c.former() == "" {
+		return c.ledSince.load()
+	}
+	return c.ledSince.load().Add(c.cfg.LeaseDuration + c.cfg.FabricTimeout)
+}
+
+func (c *Controller) leading() error {
+	if c.lease == nil {
+		return nil
+	}
+	return c.lease.Leading()
+}
+
+func (c *Controller) stillLeading(ctx context.Context) error {
+	if c.lease == nil {
+		return nil
+	}
+	return c.lease.StillLeading(ctx)
+}
+
+// drain is how long a write to UFM may go on when the process is told to stop.
+const drain = 4 * time.Second
+
+// writeContext is the context of one write to UFM. A write that is cut off leaves an
+// outcome that nobody knows, so a clean stop lets it finish; a lost lease does not.
+func (c *Controller) writeContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.FabricTimeout)
+	stop := context.AfterFunc(ctx, func() {
+		defer cancel()
+		if c.leading() != nil {
+			return
+		}
+		select {
+		case <-call.Done():
+		case <-c.after(drain):
+			if c.lease != nil {
+				c.lease.Unsettled()
+			}
+		}
+	})
+	return call, func() { stop(); cancel() }
+}
+
+// enqueueAllPartitions lets every partition be looked at that a row claims.
+func (c *Controller) enqueueAllPartitions() {
+	for _, p := range c.ledger.PKeys() {
+		c.partitions.Add(p)
+	}
+}
+
+// metFrom asks for a full read when another UFM answers than the one read last: a
+// standby that took over may have old data.
+func (c *Controller) metFrom(from string) {
+	if base := c.view.baseFrom(); c.reader != nil && base != "" && from != base {
+		select {
+		case c.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// forgetPod drops what is only kept of living pods.
+func (c *Controller) forgetPod(key types.NamespacedName) {
+	c.waitlist.forget(key)
+}

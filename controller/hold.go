@@ -1,0 +1,131 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/ibfabric/ibfabric/controller/ledger"
+	"github.com/ibfabric/ibfabric/controller/record"
+	"github.com/ibfabric/ibfabric/guid"
+)
+
+// hold takes GUIDs that UFM was seen without from their owners. From now on they wait.
+func (c *Controller) hold(ctx context.Context, rows []ledger.Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	var failed []error
+	var held []guid.GUID
+	byPod := map[types.UID][]ledger.Row{}
+	for _, r := range rows {
+		var outside *guid.OutOfRangeError
+		if err := c.pool.Release(r.GUID, r.Owner()); err != nil && c.pool.Contains(r.GUID) && !errors.As(err, &outside) {
+			failed = append(failed, err)
+		}
+		held = append(held, r.GUID)
+		byPod[r.UID] = append(byPod[r.UID], r)
+	}
+	failed = append(failed, c.store.Commit(ctx, held))
+	for _, of := range byPod {
+		f := rowFields(of)
+		f.Node, f.Detail = of[0].Node, "for "+c.cfg.Hold.String()
+		c.rec.Log(record.GUIDHeld, f)
+	}
+	return errors.Join(failed...)
+}
+
+// sweep frees the held GUIDs whose hold is over: first in the ledger, then in the pool.
+func (c *Controller) sweep(ctx context.Context) error {
+	var over []ledger.Row
+	for _, r := range c.ledger.All() {
+		if r.State == ledger.Held && c.holdIsOver(ctx, r) {
+			over = append(over, r)
+		}
+	}
+	if len(over) == 0 || c.cfg.Policy == DryRun || c.removeAfter().After(c.now()) {
+		return nil
+	}
+	for _, r := range over {
+		c.ledger.Drop(r.GUID)
+	}
+	if err := c.store.CommitAll(ctx); err != nil {
+		return fmt.Errorf("drop %d rows whose hold is over: %w", len(over), err)
+	}
+	var failed []error
+	for _, r := range over {
+		failed = append(failed, c.pool.Free(r.GUID))
+		c.rec.Log(record.GUIDFreed, record.Fields{Pod: r.Pod, UID: r.UID, GUIDs: []guid.GUID{r.GUID}})
+	}
+	return errors.Join(failed...)
+}
+
+// holdIsOver reports whether a held GUID can go to somebody else: the hold time has
+// passed, and its node cannot still run the old containers. A pod object that is gone
+// proves nothing of its containers: it may have been deleted by force, or its node be
+// lost (rule 5).
+func (c *Controller) holdIsOver(ctx context.Context, r ledger.Row) bool {
+	if c.now().Before(r.Since.Add(c.cfg.Hold)) {
+		return false
+	}
+	switch r.Node {
+	case "":
+		return true // never scheduled
+	case ledger.UnknownNode:
+		return c.allNodesProved(ctx, r)
+	}
+	var node corev1.Node
+	if err := c.cache.Get(ctx, types.NamespacedName{Name: r.Node}, &node); err != nil {
+		return false // a node that is no longer known may run on all the same
+	}
+	return c.nodeProved(&node, r)
+}
+
+// nodeProved reports whether a node has booted since, or has been Ready for the hold
+// time since: its kubelet has then put away what the API server no longer knows.
+func (c *Controller) nodeProved(node *corev1.Node, r ledger.Row) bool {
+	if r.BootID != "" && node.Status.NodeInfo.BootID != "" && node.Status.NodeInfo.BootID != r.BootID {
+		return true
+	}
+	for _, cond := range node.Status.Conditions {
+		if cond.Type == corev1.NodeReady && cond.Status == corev1.ConditionTrue {
+			since := later(cond.LastTransitionTime.Time, r.Since)
+			return !c.now().Before(since.Add(c.cfg.Hold))
+		}
+	}
+	return false
+}
+
+// allNodesProved is for a pod that ran nobody knows where.
+func (c *Controller) allNodesProved(ctx context.Context, r ledger.Row) bool {
+	var nodes corev1.NodeList
+	if err := c.cache.List(ctx, &nodes); err != nil {
+		return false
+	}
+	for i := range nodes.Items {
+		if !c.nodeProved(&nodes.Items[i], r) {
+			return false
+		}
+	}
+	return true
+}
+
+// bootID is what a node shows now; "" when it shows nothing.
+func (c *Controller) bootID(ctx context.Context, name string) string {
+	var node corev1.Node
+	if name == "" || name == ledger.UnknownNode || c.cache.Get(ctx, types.NamespacedName{Name: name}, &node) != nil {
+		return ""
+	}
+	return node.Status.NodeInfo.BootID
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,115 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+// ErrNotLeading says that a write was not sent, since this replica may no longer lead.
+var ErrNotLeading = errors.New("this replica no longer leads")
+
+// Lease is the lock of the leader election, and knows how long it still counts. Every
+// write to UFM, the ledger and pods asks it first: a process that was stopped and goes
+// on must not write under a lease that has passed on.
+type Lease struct {
+	resourcelock.Interface
+	// Valid is how long a renewal counts, from the moment it was sent: the renew deadline,
+	// which is shorter than the lease.
+	Valid time.Duration
+	Now   func() time.Time
+
+	mu        sync.Mutex // protects what follows
+	renewed   time.Time
+	former    string // who held the lease before us; "" when it was let go cleanly, or nobody
+	unsettled bool
+}
+
+// Get implements resourcelock.Interface.
+func (l *Lease) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	r, raw, err := l.Interface.Get(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.renewed.IsZero() {
+		switch {
+		case err == nil && r.HolderIdentity != l.Identity():
+			l.former = r.HolderIdentity
+		case apierrors.IsNotFound(err):
+			l.former = ""
+		}
+	}
+	return r, raw, err
+}
+
+// Create implements resourcelock.Interface.
+func (l *Lease) Create(ctx context.Context, r resourcelock.LeaderElectionRecord) error {
+	return l.renew(func() error { return l.Interface.Create(ctx, r) })
+}
+
+// Update implements resourcelock.Interface. The lease is not let go while a write to UFM
+// is unanswered: the next leader then waits until it can no longer come in.
+func (l *Lease) Update(ctx context.Context, r resourcelock.LeaderElectionRecord) error {
+	if r.HolderIdentity == l.Identity() {
+		return l.renew(func() error { return l.Interface.Update(ctx, r) })
+	}
+	l.mu.Lock()
+	l.renewed = time.Time{}
+	unsettled := l.unsettled
+	l.mu.Unlock()
+	if unsettled {
+		return errors.New("a write to UFM is unanswered: the lease is left to run out")
+	}
+	return l.Interface.Update(ctx, r)
+}
+
+func (l *Lease) renew(write func() error) error {
+	sent := l.Now()
+	if err := write(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.renewed = sent
+	return nil
+}
+
+// Leading returns ErrNotLeading unless the lease counts at this moment.
+func (l *Lease) Leading() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.renewed.IsZero() || l.Now().Sub(l.renewed) >= l.Valid {
+		return ErrNotLeading
+	}
+	return nil
+}
+
+// StillLeading asks the API server who leads.
+func (l *Lease) StillLeading(ctx context.Context) error {
+	r, _, err := l.Interface.Get(ctx)
+	if err != nil {
+		return fmt.Errorf("read the lease: %w", err)
+	}
+	if r.HolderIdentity != l.Identity() {
+		return fmt.Errorf("%w: %s does", ErrNotLeading, r.HolderIdentity)
+	}
+	return nil
+}
+
+// Former is who held the lease before, unless it was let go cleanly.
+func (l *Lease) Former() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.former
+}
+
+// Unsettled notes that a write was given up whose outcome nobody knows.
+func (l *Lease) Unsettled() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unsettled = true
+}

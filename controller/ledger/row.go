@@ -1,0 +1,140 @@
+// Package ledger is the controller's book of who owns which GUID, and in which
+// partitions it is: in memory, indexed for the loops, and in the API server as Ledger
+// objects, so that the next leader knows what this one did.
+//
+// Annotations belong to tenants and get lost; the ledger does neither. A row is written
+// before UFM is told of its GUID and goes only after the hold that follows its removal.
+package ledger
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
+	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/pkey"
+)
+
+// State says where a GUID is on its way through the ledger.
+type State uint8
+
+const (
+	// Assigned: its pod lives, and it must be in its partitions.
+	Assigned State = iota
+	// Leaving: its pod is gone, and it must go out of them. Stored as Assigned: a new
+	// leader finds out by itself that the pod is gone.
+	Leaving
+	// Held: UFM was seen without it, and it waits before anybody else gets it.
+	Held
+)
+
+// UnknownNode stands for the node of a pod that may have run nobody knows where.
+const UnknownNode = "?"
+
+// Row says whose a GUID is.
+type Row struct {
+	GUID      guid.GUID
+	Pod       types.NamespacedName
+	UID       types.UID
+	Interface string
+	Network   types.NamespacedName
+	Claims    []attach.Claim // never changed in place
+	Node      string         // "" never scheduled; UnknownNode
+	BootID    string         // of the node, when the pod was seen to be gone
+	State     State
+	Since     time.Time // in this state
+
+	// Told: the row is in the API server, so UFM may have been told.
+	Told bool
+	// Seen: this leader saw the pod alive. A row without it is judged by the garbage
+	// collection alone, which asks the API server itself.
+	Seen bool
+
+	out map[pkey.PKey]bool // leaving: the partitions it was seen to be out of
+}
+
+// Owner is the row's owner in the pool's terms.
+func (r Row) Owner() guid.Owner {
+	return guid.Owner{UID: string(r.UID), Interface: r.Interface, Name: r.Pod.String()}
+}
+
+// Claim finds the row's claim on p.
+func (r Row) Claim(p pkey.PKey) (attach.Claim, bool) {
+	for _, c := range r.Claims {
+		if c.PKey == p {
+			return c, true
+		}
+	}
+	return attach.Claim{}, false
+}
+
+// primary is the partition whose shards hold the row; 0 for a GUID without one.
+func (r Row) primary() pkey.PKey {
+	if len(r.Claims) == 0 {
+		return 0
+	}
+	return r.Claims[0].PKey
+}
+
+// Partitions are those that the row claims; a row without one stands under PKey 0.
+func (r Row) Partitions() []pkey.PKey {
+	if len(r.Claims) == 0 {
+		return []pkey.PKey{0}
+	}
+	all := make([]pkey.PKey, len(r.Claims))
+	for i, c := range r.Claims {
+		all[i] = c.PKey
+	}
+	return all
+}
+
+// toAPI is the row as it is stored.
+func (r Row) toAPI() v1alpha1.LedgerRow {
+	out := v1alpha1.LedgerRow{
+		GUID: r.GUID.String(), PodUID: r.UID, Namespace: r.Pod.Namespace, Pod: r.Pod.Name,
+		Interface: r.Interface, Network: r.Network.String(), Node: r.Node, BootID: r.BootID,
+		State: v1alpha1.Assigned, Since: metav1.NewTime(r.Since),
+	}
+	if r.State == Held {
+		out.State = v1alpha1.Held
+	}
+	for _, c := range r.Claims {
+		out.PKeys = append(out.PKeys, v1alpha1.LedgerClaim{
+			PKey: c.PKey.String(), Membership: c.Membership.String(), Index0: c.Index0, IPoIB: c.IPoIB,
+		})
+	}
+	return out
+}
+
+// fromAPI reads a stored row.
+func fromAPI(in v1alpha1.LedgerRow) (Row, error) {
+	g, err := guid.Parse(in.GUID)
+	if err != nil {
+		return Row{}, err
+	}
+	r := Row{
+		GUID: g, Pod: types.NamespacedName{Namespace: in.Namespace, Name: in.Pod}, UID: in.PodUID,
+		Interface: in.Interface, Node: in.Node, BootID: in.BootID, Since: in.Since.Time, Told: true,
+	}
+	r.Network.Namespace, r.Network.Name, _ = strings.Cut(in.Network, string(types.Separator))
+	if in.State == v1alpha1.Held {
+		r.State = Held
+	}
+	for _, c := range in.PKeys {
+		p, err := pkey.ParseUFM(c.PKey)
+		if err != nil {
+			return Row{}, fmt.Errorf("row of guid %s: %w", g, err)
+		}
+		m, err := pkey.ParseMembership(c.Membership)
+		if err != nil {
+			return Row{}, fmt.Errorf("row of guid %s: %w", g, err)
+		}
+		r.Claims = append(r.Claims, attach.Claim{PKey: p, Mode: pkey.Mode{Membership: m, Index0: c.Index0}, IPoIB: c.IPoIB})
+	}
+	return r, nil
+}

@@ -1,0 +1,96 @@
+package ledger
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
+	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/pkey"
+)
+
+// shardWeight bounds a shard: a thousand rows of one partition each stay under half of
+// what etcd takes in one object. A row weighs as many as it has partitions.
+const shardWeight = 1000
+
+// shard is one Ledger object: where it stands in the API server, and which rows are in
+// it. It is dirty while changed differs from saved.
+type shard struct {
+	name           string
+	pkey           string // the label's value
+	version        string // resourceVersion; "" while it is not in the API server
+	guids          guids
+	weight         int
+	changed, saved uint64
+	unreadable     []v1alpha1.LedgerRow // rows that were spoilt by hand: kept as they are
+}
+
+// shelf keeps the shards. It belongs to the Ledger and is under its lock.
+type shelf struct {
+	fabric string
+	of     map[guid.GUID]*shard
+	named  map[string]*shard
+	byPKey map[string][]*shard
+}
+
+func newShelf() shelf {
+	return shelf{of: map[guid.GUID]*shard{}, named: map[string]*shard{}, byPKey: map[string][]*shard{}}
+}
+
+// label is a partition as names and labels write it.
+func label(p pkey.PKey) string {
+	if p == 0 {
+		return "none"
+	}
+	return p.String()
+}
+
+func weight(r Row) int { return max(1, len(r.Claims)) }
+
+// roomFor finds or opens a shard with room for a row.
+func (s *shelf) roomFor(r Row) *shard {
+	key := label(r.primary())
+	for _, sh := range s.byPKey[key] {
+		if sh.weight+weight(r) <= shardWeight {
+			return sh
+		}
+	}
+	for n := len(s.byPKey[key]); ; n++ {
+		if name := fmt.Sprintf("%s-%s-%d", s.fabric, key, n); s.named[name] == nil {
+			return s.open(name, key)
+		}
+	}
+}
+
+func (s *shelf) open(name, pkeyLabel string) *shard {
+	sh := &shard{name: name, pkey: pkeyLabel, guids: guids{}}
+	s.named[name] = sh
+	s.byPKey[pkeyLabel] = append(s.byPKey[pkeyLabel], sh)
+	return sh
+}
+
+func (s *shelf) add(sh *shard, r Row) {
+	sh.guids[r.GUID] = struct{}{}
+	sh.weight += weight(r)
+	sh.changed++
+	s.of[r.GUID] = sh
+}
+
+func (s *shelf) remove(r Row) {
+	sh := s.of[r.GUID]
+	delete(s.of, r.GUID)
+	delete(sh.guids, r.GUID)
+	sh.weight -= weight(r)
+	sh.changed++
+}
+
+func (s *shelf) dirty(r Row) { s.of[r.GUID].changed++ }
+
+// pkeyOf reads the label of a stored shard out of its name when the label is lost.
+func pkeyOf(l *v1alpha1.Ledger) string {
+	if v := l.Labels[v1alpha1.LabelPKey]; v != "" {
+		return v
+	}
+	parts := strings.Split(l.Name, "-")
+	return parts[max(0, len(parts)-2)]
+}

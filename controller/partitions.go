@@ -1,0 +1,322 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/ibfabric/ibfabric/controller/ledger"
+	"github.com/ibfabric/ibfabric/controller/record"
+	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/pkey"
+)
+
+// refusedFor is how long a member that UFM refused is left out of batches.
+const refusedFor = time.Minute
+
+// syncPartition makes one partition as the ledger wants it: at most one Add for each way
+// of membership, and one Remove. It is the partition queue's worker.
+func (c *Controller) syncPartition(ctx context.Context, p pkey.PKey) (time.Duration, error) {
+	if p == 0 {
+		return 0, c.syncUnpartitioned(ctx)
+	}
+	if err := c.look(ctx, p); err != nil {
+		return 0, err
+	}
+	shown, _ := c.view.members(p)
+	diff := pkey.Diff(c.ledger.Want(p), shown, c.pool.Contains)
+	if c.cfg.Policy == DryRun {
+		c.plan(p, diff)
+		return 0, nil
+	}
+	if err := c.storeFresh(ctx, p); err != nil {
+		return 0, err
+	}
+	again, addErr := c.addMembers(ctx, p, diff.Adds)
+	later, removeErr := c.removeMembers(ctx, p, diff)
+	return soonest(again, later), errors.Join(addErr, removeErr)
+}
+
+// syncUnpartitioned stores the rows of GUIDs without a partition, and holds those that
+// are leaving. UFM is not asked.
+func (c *Controller) syncUnpartitioned(ctx context.Context) error {
+	if c.cfg.Policy == DryRun {
+		return nil
+	}
+	if err := c.storeFresh(ctx, 0); err != nil {
+		return err
+	}
+	return c.hold(ctx, c.ledger.Out(0, c.ledger.Want(0).Leaving, c.now()))
+}
+
+// storeFresh writes the rows of new GUIDs before UFM or a pod hears of them.
+func (c *Controller) storeFresh(ctx context.Context, p pkey.PKey) error {
+	fresh := c.ledger.Untold(p)
+	if len(fresh) == 0 {
+		return nil
+	}
+	if err := c.store.Commit(ctx, fresh); err != nil {
+		return err
+	}
+	if p == 0 || c.cfg.Policy == DryRun {
+		c.enqueueOwners(fresh)
+	}
+	return nil
+}
+
+// look reads a partition unless what is known of it can be relied upon.
+func (c *Controller) look(ctx context.Context, p pkey.PKey) error {
+	if _, fresh := c.view.members(p); fresh || c.reader == nil {
+		return nil
+	}
+	return c.read(ctx, p)
+}
+
+func (c *Controller) read(ctx context.Context, p pkey.PKey) error {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.FabricTimeout)
+	defer cancel()
+	mark := c.view.mark(p)
+	part, err := c.reader.Partition(ctx, p)
+	c.health.note(err)
+	if err != nil {
+		c.tellWaiting(p, err)
+		return fmt.Errorf("read pkey %s: %w", p, err)
+	}
+	part.PKey = p
+	c.view.show(part, mark)
+	c.metFrom(part.From)
+	return nil
+}
+
+// addMembers puts in what is missing, and lets the pods look whether they are complete.
+func (c *Controller) addMembers(ctx context.Context, p pkey.PKey, adds []pkey.Batch) (again time.Duration, err error) {
+	for _, b := range adds {
+		var wait time.Duration
+		if b.GUIDs, wait = c.refusals.without(p, b.GUIDs, c.now()); wait > 0 {
+			again = soonest(again, wait)
+		}
+		if len(b.GUIDs) == 0 {
+			continue
+		}
+		b.IPoIB = c.ipoib(p)
+		refused, err := split(b.GUIDs, c.cfg.Chunk, func(part []guid.GUID) error {
+			return c.add(ctx, p, pkey.Batch{Mode: b.Mode, IPoIB: b.IPoIB, GUIDs: part})
+		})
+		c.refuse(p, refused)
+		if err != nil {
+			if !errors.Is(err, errUntried) {
+				c.tellWaiting(p, err)
+			}
+			return again, err
+		}
+	}
+	return again, nil
+}
+
+// add is one call to UFM.
+func (c *Controller) add(ctx context.Context, p pkey.PKey, b pkey.Batch) error {
+	if err := c.leading(); err != nil {
+		return err
+	}
+	before, err := c.beforeChange(ctx)
+	if err != nil {
+		return err
+	}
+	start := c.now()
+	c.view.writing(p)
+	call, cancel := c.writeContext(ctx)
+	from, err := c.fabric.Add(call, p, b)
+	cancel()
+	c.health.note(err)
+	if err != nil {
+		return err
+	}
+	if err := c.untilApplied(ctx, before); err != nil {
+		return fmt.Errorf("add %d guids to pkey %s: %w", len(b.GUIDs), p, err)
+	}
+	c.view.added(p, b, from)
+	c.rec.Log(record.UFMAdded, record.Fields{
+		PKeys: []pkey.PKey{p}, GUIDs: b.GUIDs, Membership: b.Mode.String(), Count: len(b.GUIDs), Took: c.now().Sub(start),
+	})
+	c.metFrom(from)
+	c.enqueueOwners(b.GUIDs)
+	return nil
+}
+
+// removeMembers takes out what is leaving, sees UFM without it, and holds the GUIDs.
+//
+// Every leaving GUID gets a Remove that UFM answered, also one that UFM does not show:
+// an Add that was given up may still come in, and its inverse is what undoes it.
+func (c *Controller) removeMembers(ctx context.Context, p pkey.PKey, diff pkey.Changes) (time.Duration, error) {
+	leaving := c.leaving(p, diff)
+	if len(leaving) == 0 {
+		return 0, nil
+	}
+	if c.cfg.Policy == AddOnly {
+		c.plan(p, pkey.Changes{Remove: leaving})
+		return 0, nil
+	}
+	if wait := c.removeAfter().Sub(c.now()); wait > 0 {
+		return wait, nil
+	}
+	todo := without(leaving, c.view.proven(p, leaving))
+	start := c.now()
+	refused, err := split(todo, c.cfg.Chunk, func(part []guid.GUID) error { return c.remove(ctx, p, part) })
+	c.refuse(p, refused)
+	if err != nil {
+		return 0, err
+	}
+	if err := c.seeWithout(ctx, p, leaving); err != nil {
+		return 0, err
+	}
+	out := c.view.proven(p, leaving)
+	if len(out) > 0 {
+		c.rec.Log(record.UFMRemoved, record.Fields{PKeys: []pkey.PKey{p}, GUIDs: out, Count: len(out), Took: c.now().Sub(start)})
+	}
+	c.view.forget(p, out)
+	if err := c.hold(ctx, c.ledger.Out(p, out, c.now())); err != nil {
+		return 0, err
+	}
+	if left := len(leaving) - len(out); left > 0 {
+		return 0, fmt.Errorf("remove %d guids from pkey %s: UFM answered and still shows %d of them", len(leaving), p, left)
+	}
+	return 0, nil
+}
+
+// leaving are the GUIDs that must go out of p and have not been seen to be out. A held
+// one that UFM shows again is back on its way.
+func (c *Controller) leaving(p pkey.PKey, diff pkey.Changes) []guid.GUID {
+	leaving := diff.Remove
+	for _, g := range diff.Remove {
+		if c.ledger.Return(g, c.now()) {
+			c.rec.Log(record.DriftFound, record.Fields{PKeys: []pkey.PKey{p}, GUIDs: []guid.GUID{g}, Count: 1, Detail: "a held guid came back"})
+		}
+	}
+	for _, g := range diff.Gone {
+		if c.ledger.IsLeaving(g, p) {
+			leaving = append(leaving, g)
+		}
+	}
+	return leaving
+}
+
+// remove is one call to UFM.
+func (c *Controller) remove(ctx context.Context, p pkey.PKey, guids []guid.GUID) error {
+	if err := c.leading(); err != nil {
+		return err
+	}
+	before, err := c.beforeChange(ctx)
+	if err != nil {
+		return err
+	}
+	c.view.writing(p)
+	call, cancel := c.writeContext(ctx)
+	from, err := c.fabric.Remove(call, p, guids)
+	cancel()
+	c.health.note(err)
+	if err != nil {
+		return err
+	}
+	if err := c.untilApplied(ctx, before); err != nil {
+		return fmt.Errorf("remove %d guids from pkey %s: %w", len(guids), p, err)
+	}
+	c.view.removed(p, guids, from)
+	c.metFrom(from)
+	return nil
+}
+
+// seeWithout reads the partition again. A Fabric that shows nothing is believed.
+func (c *Controller) seeWithout(ctx context.Context, p pkey.PKey, leaving []guid.GUID) error {
+	if c.reader != nil {
+		return c.read(ctx, p)
+	}
+	c.view.trust(p, leaving)
+	return nil
+}
+
+// refuse sets aside members that UFM refused, and tells their pods.
+func (c *Controller) refuse(p pkey.PKey, refused map[guid.GUID]error) {
+	for g, err := range refused {
+		c.refusals.add(p, g, c.now().Add(refusedFor))
+		r, ok := c.ledger.Get(g)
+		if !ok {
+			continue
+		}
+		c.tellRow(r, record.UFMRejected, record.Fields{GUIDs: []guid.GUID{g}, PKeys: []pkey.PKey{p}, Err: err})
+	}
+}
+
+// plan says what would be done.
+func (c *Controller) plan(p pkey.PKey, diff pkey.Changes) {
+	say := func(e record.Event, guids []guid.GUID) {
+		if len(guids) > 0 && c.notes.once(planKey(e, p), fmt.Sprint(guids)) {
+			c.rec.Log(e, record.Fields{PKeys: []pkey.PKey{p}, GUIDs: guids, Count: len(guids)})
+		}
+	}
+	for _, b := range diff.Adds {
+		say(record.PlanAdd, b.GUIDs)
+	}
+	say(record.PlanRemove, diff.Remove)
+}
+
+func planKey(e record.Event, p pkey.PKey) string { return string(e) + " " + p.String() }
+
+// ipoib is what the first row that claims a partition says of it; it counts for the Add
+// that makes the partition.
+func (c *Controller) ipoib(p pkey.PKey) bool {
+	for _, r := range c.ledger.OfPKey(p) {
+		for _, claim := range r.Claims {
+			if claim.PKey == p && r.State == ledger.Assigned {
+				return claim.IPoIB
+			}
+		}
+	}
+	return true
+}
+
+// enqueueOwners lets the pods of some GUIDs look at themselves again.
+func (c *Controller) enqueueOwners(guids []guid.GUID) {
+	seen := map[types.NamespacedName]bool{}
+	for _, g := range guids {
+		if r, ok := c.ledger.Get(g); ok && !seen[r.Pod] {
+			seen[r.Pod] = true
+			c.pods.Add(r.Pod)
+		}
+	}
+}
+
+// tellWaiting tells the pods that wait for a partition why they do.
+func (c *Controller) tellWaiting(p pkey.PKey, err error) {
+	for _, r := range c.ledger.OfPKey(p) {
+		claim, ok := r.Claim(p)
+		if ok && r.State == ledger.Assigned && !c.view.holds(p, pkey.Member{GUID: r.GUID, Mode: claim.Mode}) {
+			c.tellRow(r, record.PodWaiting, record.Fields{PKeys: []pkey.PKey{p}, Err: err})
+		}
+	}
+}
+
+// soonest is the shorter of two waits, where 0 is none.
+func soonest(a, b time.Duration) time.Duration {
+	if a == 0 || (b > 0 && b < a) {
+		return b
+	}
+	return a
+}
+
+// without is a less b.
+func without(a, b []guid.GUID) []guid.GUID {
+	drop := make(map[guid.GUID]bool, len(b))
+	for _, g := range b {
+		drop[g] = true
+	}
+	var left []guid.GUID
+	for _, g := range a {
+		if !drop[g] {
+			left = append(left, g)
+		}
+	}
+	return left
+}

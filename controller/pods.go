@@ -1,0 +1,261 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/controller/ledger"
+	"github.com/ibfabric/ibfabric/controller/record"
+	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/pkey"
+)
+
+// heldRetry is how often a pod that pins a held GUID asks again.
+const heldRetry = 15 * time.Second
+
+// syncPod brings one pod to where its fabric is ready, or lets go what a gone one had.
+// It is the pod queue's worker, and safe to call at any time.
+func (c *Controller) syncPod(ctx context.Context, key types.NamespacedName) (time.Duration, error) {
+	pod, err := c.getPod(ctx, key)
+	if err != nil {
+		return 0, err
+	}
+	c.releaseFormer(ctx, key, pod)
+	if pod == nil || isFinished(pod) || pod.Annotations[attach.NetworksAnnotation] == "" {
+		return 0, nil
+	}
+	c.ledger.SetNode(pod.UID, pod.Spec.NodeName)
+	wanted, err := c.wanted(ctx, pod)
+	if err != nil || len(wanted) == 0 {
+		return 0, c.refusePod(pod, err)
+	}
+	if why := leaveAlone(pod, c.cfg.gate()); why != "" {
+		return 0, c.leaveBe(pod, why)
+	}
+	rows, err := c.assign(pod, wanted)
+	if err != nil {
+		return c.waitForGUID(pod, err)
+	}
+	if len(rows) == 0 || !c.complete(rows) {
+		return 0, nil // the partition queue calls again
+	}
+	return c.release(ctx, pod, wanted, rows)
+}
+
+// want is an element of the pod's annotation that is ours, and the network it names.
+type want struct {
+	attach.Element
+	net attach.Network
+}
+
+// wanted reads what the pod asks of the fabric. An error is for the pod's owner.
+func (c *Controller) wanted(ctx context.Context, pod *corev1.Pod) ([]want, error) {
+	elements, err := attach.ParseAnnotation(pod.Namespace, pod.Annotations[attach.NetworksAnnotation])
+	if err != nil {
+		return nil, err
+	}
+	var list []want
+	var problems []error
+	for _, e := range elements {
+		net, ours, err := c.network(ctx, e.Network, pod)
+		switch {
+		case err != nil:
+			problems = append(problems, err)
+		case ours && e.Err != nil:
+			problems = append(problems, e.Err)
+		case ours:
+			list = append(list, want{e, net})
+		}
+	}
+	return list, errors.Join(problems...)
+}
+
+// assign gives every interface its GUID and its row. Interfaces that have a row keep
+// what it says, whatever the network says now.
+func (c *Controller) assign(pod *corev1.Pod, wanted []want) ([]ledger.Row, error) {
+	have := map[string]ledger.Row{}
+	for _, r := range c.ledger.OfPod(pod.UID) {
+		have[r.Interface] = r
+	}
+	var rows, fresh []ledger.Row
+	for _, w := range wanted {
+		r, ok := have[w.Interface]
+		if !ok {
+			if pod.DeletionTimestamp != nil {
+				return nil, nil
+			}
+			var err error
+			if r, err = c.newRow(pod, w); err != nil {
+				return nil, err
+			}
+			fresh = append(fresh, r)
+		} else {
+			c.noteChangedNetwork(r, w.net)
+		}
+		rows = append(rows, r)
+	}
+	if len(fresh) > 0 {
+		c.rec.Log(record.PodAssigned, podFields(pod, fresh))
+	}
+	for _, r := range fresh {
+		c.enqueueClaims(r, pod.CreationTimestamp.Time)
+	}
+	return rows, nil
+}
+
+// newRow takes a GUID for an interface: the one that the pod pins, or the next.
+func (c *Controller) newRow(pod *corev1.Pod, w want) (ledger.Row, error) {
+	r := ledger.Row{
+		Pod: keyOf(pod), UID: pod.UID, Interface: w.Interface, Network: w.Network,
+		Claims: w.net.Claims, Node: pod.Spec.NodeName, Since: c.now(), Seen: true,
+	}
+	var err error
+	if r.GUID = w.GUID; r.GUID != 0 {
+		c.unclaimed.claim(c.pool, r.GUID, r.Claims)
+		err = c.pool.Assign(r.Owner(), r.GUID)
+	} else {
+		r.GUID, err = c.pool.Allocate(r.Owner())
+	}
+	if err != nil {
+		return r, fmt.Errorf("interface %s: %w", w.Interface, err)
+	}
+	if !c.ledger.Put(r) {
+		return r, fmt.Errorf("interface %s: guid %s has a row in the ledger already", w.Interface, r.GUID)
+	}
+	return r, nil
+}
+
+// enqueueClaims lets the partition queue look at all that a row claims. A row without
+// a partition goes through it as well, as PKey 0, to be stored before its pod hears of it.
+func (c *Controller) enqueueClaims(r ledger.Row, since time.Time) {
+	for _, p := range r.Partitions() {
+		c.order.wait(p, since)
+		c.partitions.Add(p)
+	}
+}
+
+// complete reports whether every row is stored and all its memberships stand in UFM
+// (rule 3).
+func (c *Controller) complete(rows []ledger.Row) bool {
+	for _, r := range rows {
+		if !r.Told {
+			return false
+		}
+		for _, claim := range r.Claims {
+			if !c.view.holds(claim.PKey, pkey.Member{GUID: r.GUID, Mode: claim.Mode}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// releaseFormer lets go what former pods of this name had, and this one when it ended.
+// Rows of pods that this leader never saw alive are the garbage collection's to judge.
+func (c *Controller) releaseFormer(ctx context.Context, key types.NamespacedName, pod *corev1.Pod) {
+	done := map[types.UID]bool{}
+	for _, r := range c.ledger.OfName(key) {
+		gone := pod == nil || pod.UID != r.UID || isFinished(pod)
+		if gone && r.Seen && r.State == ledger.Assigned && !done[r.UID] {
+			done[r.UID] = true
+			c.letGo(ctx, r.UID)
+		}
+	}
+	if pod == nil || isFinished(pod) {
+		c.forgetPod(key)
+	}
+}
+
+// letGo starts the way out of all that a pod had.
+func (c *Controller) letGo(ctx context.Context, uid types.UID) {
+	node := ""
+	if rows := c.ledger.OfPod(uid); len(rows) > 0 {
+		node = rows[0].Node
+	}
+	left := c.ledger.Leave(uid, node, c.bootID(ctx, node), c.now())
+	if len(left) == 0 {
+		return
+	}
+	c.notes.forget(string(uid))
+	c.patched.forget(uid)
+	f := rowFields(left)
+	f.Node = node
+	c.rec.Log(record.PodLeft, f)
+	for _, r := range left {
+		if !r.Told {
+			c.dropUntold(r)
+			continue
+		}
+		c.enqueueClaims(r, c.now().Add(idleWeight))
+	}
+}
+
+// dropUntold forgets a row that never left this process: UFM cannot know its GUID.
+func (c *Controller) dropUntold(r ledger.Row) {
+	c.ledger.Drop(r.GUID)
+	if err := errors.Join(c.pool.Release(r.GUID, r.Owner()), c.pool.Free(r.GUID)); err != nil {
+		c.rec.Log(record.WorkFailed, record.Fields{Pod: r.Pod, GUIDs: []guid.GUID{r.GUID}, Err: err})
+	}
+}
+
+// waitForGUID tells the pod why it has no GUID, and says when to ask again.
+func (c *Controller) waitForGUID(pod *corev1.Pod, err error) (time.Duration, error) {
+	var taken *guid.TakenError
+	switch {
+	case errors.As(err, &taken) && taken.Held, errors.Is(err, guid.ErrExhausted):
+		c.tell(pod, record.PodWaiting, record.Fields{Err: c.discreet(pod, err)})
+	default:
+		c.tell(pod, record.PodRefused, record.Fields{Err: c.discreet(pod, err)})
+	}
+	return heldRetry, nil
+}
+
+// discreet keeps the names of one tenant's pods out of another's Events; the log has them.
+func (c *Controller) discreet(pod *corev1.Pod, err error) error {
+	var taken *guid.TakenError
+	if !errors.As(err, &taken) {
+		return err
+	}
+	state := "belongs to another pod: leave the guid out, or choose one that is free"
+	if taken.Held {
+		state = "was another pod's until lately and is held: the pod gets it when the hold is over"
+	}
+	if r, ok := c.ledger.Get(taken.GUID); ok && r.Pod.Namespace == pod.Namespace {
+		state += " (" + r.Pod.Name + " " + r.Interface + ")"
+	}
+	c.rec.Log(record.GUIDConflict, record.Fields{Pod: keyOf(pod), UID: pod.UID, GUIDs: []guid.GUID{taken.GUID}, Err: err})
+	return fmt.Errorf("guid %s %s", taken.GUID, state)
+}
+
+// refusePod tells the pod what to change; nil is nothing to tell. It comes back when
+// the pod or one of its networks changes.
+func (c *Controller) refusePod(pod *corev1.Pod, err error) error {
+	var missing *missingNetworkError
+	switch {
+	case err == nil:
+	case len(c.ledger.OfPod(pod.UID)) > 0:
+		c.tell(pod, record.PodKeeps, record.Fields{Detail: err.Error() + "; the pod keeps what it has"})
+	case errors.As(err, &missing):
+		c.tell(pod, record.PodWaiting, record.Fields{Err: err})
+	case apierrors.IsInternalError(err) || errors.Is(err, context.Canceled):
+		return err
+	default:
+		c.tell(pod, record.PodRefused, record.Fields{Err: err})
+	}
+	return nil
+}
+
+// leaveBe says why a pod on one of our networks gets nothing.
+func (c *Controller) leaveBe(pod *corev1.Pod, why string) error {
+	if len(c.ledger.OfPod(pod.UID)) == 0 && why != otherGates {
+		c.tell(pod, record.PodIgnored, record.Fields{Detail: why})
+	}
+	return nil
+}

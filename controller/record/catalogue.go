@@ -1,0 +1,102 @@
+// Package record is what the controller says of itself: the closed set of its events,
+// and the Recorder that writes them to the log and, where somebody must hear of it, as
+// a Kubernetes Event.
+//
+// `kubectl logs` of the controller is a product surface. Every line is one Event of the
+// Catalogue with the fields of Fields in one order, so that a pod's life, a GUID's or a
+// PKey's is one grep.
+package record
+
+// Event names something that happened. Its text is the log line's "event" field.
+type Event string
+
+// The events. What each means stands in the Catalogue.
+const (
+	ControllerStarted Event = "controller.started"
+	LeaderElected     Event = "leader.elected"
+	LeaderAdopted     Event = "leader.adopted"
+	LeaderStopped     Event = "leader.stopped"
+
+	PodAssigned   Event = "pod.assigned"
+	PodConfigured Event = "pod.configured"
+	PodWaiting    Event = "pod.waiting"
+	PodRefused    Event = "pod.refused"
+	PodIgnored    Event = "pod.ignored"
+	PodKeeps      Event = "pod.keeps"
+	PodLeft       Event = "pod.left"
+
+	GUIDHeld     Event = "guid.held"
+	GUIDFreed    Event = "guid.freed"
+	GUIDConflict Event = "guid.conflict"
+
+	UFMAdded       Event = "ufm.added"
+	UFMRemoved     Event = "ufm.removed"
+	UFMRejected    Event = "ufm.rejected"
+	UFMUnavailable Event = "ufm.unavailable"
+	UFMRecovered   Event = "ufm.recovered"
+
+	PlanAdd    Event = "plan.add"
+	PlanRemove Event = "plan.remove"
+
+	DriftFound       Event = "drift.found"
+	MembersUnclaimed Event = "members.unclaimed"
+	LedgerSpoilt     Event = "ledger.spoilt"
+	WorkFailed       Event = "work.failed"
+	Summary          Event = "summary"
+)
+
+// Level is how loud an event is.
+type Level int8
+
+// The levels: Debug is why, Info a change of state, Warn something for a person to do.
+const (
+	Debug Level = iota
+	Info
+	Warn
+)
+
+// Entry describes an event. Reason is that of the Kubernetes Event that goes with it
+// when it is about a pod; events without one are only logged.
+type Entry struct {
+	Event  Event
+	Level  Level
+	Reason string
+	Means  string
+}
+
+// Catalogue is the closed set. Logs, Events and their documentation come from it.
+func Catalogue() []Entry {
+	return []Entry{
+		{ControllerStarted, Info, "", "the process runs; detail names its settings"},
+		{LeaderElected, Info, "", "this replica leads from here on"},
+		{LeaderAdopted, Info, "", "ledger, live pods and UFM were read; count rows are known and allocation begins"},
+		{LeaderStopped, Info, "", "this replica no longer leads"},
+
+		{PodAssigned, Debug, "", "the pod's interfaces have their GUIDs; UFM has not been told"},
+		{PodConfigured, Info, "", "UFM holds every membership of the pod and its annotation says so"},
+		{PodWaiting, Info, "FabricWaiting", "the pod cannot be served yet; err says why, and it is tried again by itself"},
+		{PodRefused, Warn, "FabricRefused", "the pod cannot be served as it is written; err says what to change"},
+		{PodIgnored, Info, "FabricIgnored", "the pod names an InfiniBand network and is left alone; detail says why"},
+		{PodKeeps, Warn, "FabricNetworkChanged", "a network was edited or deleted under a live pod, which keeps what it has"},
+		{PodLeft, Info, "", "the pod is gone or finished; its GUIDs are leaving their partitions"},
+
+		{GUIDHeld, Info, "", "UFM was seen without the pod's GUIDs; they are held before anybody else gets them"},
+		{GUIDFreed, Debug, "", "the hold is over; the GUID can be allocated again"},
+		{GUIDConflict, Warn, "FabricConflict", "two claims on one GUID; the pod named here does not have it"},
+
+		{UFMAdded, Info, "", "UFM took count GUIDs into the partition"},
+		{UFMRemoved, Info, "", "UFM let count GUIDs out of the partition and was seen without them"},
+		{UFMRejected, Warn, "FabricRejected", "UFM refuses this member; err has its words"},
+		{UFMUnavailable, Warn, "", "UFM does not answer; running pods keep what they have, work waits"},
+		{UFMRecovered, Info, "", "UFM answers again"},
+
+		{PlanAdd, Info, "", "dry run: count GUIDs would be added to the partition"},
+		{PlanRemove, Info, "", "dry run or add-only: count GUIDs would be removed from the partition"},
+
+		{DriftFound, Warn, "", "UFM differs from the ledger by count members; it is being repaired"},
+		{MembersUnclaimed, Warn, "", "count members of our GUID range stand in UFM that no row explains; they are left alone"},
+		{LedgerSpoilt, Warn, "", "a row of the ledger cannot be read and is left as it is"},
+		{WorkFailed, Warn, "", "something failed and is tried again; said once until it changes"},
+		{Summary, Info, "", "the fabric in numbers, every few minutes"},
+	}
+}

@@ -1,0 +1,209 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/ibfabric/ibfabric/controller/ledger"
+	"github.com/ibfabric/ibfabric/controller/record"
+	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/pkey"
+)
+
+// syncLoop reads UFM in full from time to time, and looks after what no event tells of:
+// drift, rows whose pods are gone, and holds that are over.
+func (c *Controller) syncLoop(ctx context.Context) {
+	summary := c.now().Add(c.cfg.SummaryEvery)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.kick:
+		case <-c.after(c.cfg.SyncEvery):
+		}
+		if err := c.syncOnce(ctx); err != nil && ctx.Err() == nil && c.notes.once("sync", err.Error()) {
+			c.rec.Log(record.WorkFailed, record.Fields{Detail: "sync", Err: err})
+		} else if err == nil {
+			c.notes.forget("sync")
+		}
+		if now := c.now(); !now.Before(summary) {
+			summary = now.Add(c.cfg.SummaryEvery)
+			c.rec.Log(record.Summary, record.Fields{Detail: c.summary()})
+		}
+	}
+}
+
+// syncOnce is one round. Garbage is collected after UFM was read and only then, so that
+// a row is never judged by a pod list that is older than what UFM showed (rule 8).
+func (c *Controller) syncOnce(ctx context.Context) error {
+	if err := c.readAll(ctx); err != nil {
+		return err
+	}
+	c.judgeMembers()
+	c.refusals.prune(c.now())
+	if err := c.collectGarbage(ctx); err != nil {
+		return err
+	}
+	if c.cfg.Policy == DryRun {
+		return nil
+	}
+	if err := c.sweep(ctx); err != nil {
+		return err
+	}
+	return c.store.CommitAll(ctx) // where pods came to run, since
+}
+
+// readAll takes a full read of UFM into the view.
+func (c *Controller) readAll(ctx context.Context) error {
+	if c.reader == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.FabricTimeout)
+	defer cancel()
+	marks := c.view.marks()
+	parts, err := c.reader.Partitions(ctx)
+	c.health.note(err)
+	if err != nil {
+		return fmt.Errorf("read all partitions: %w", err)
+	}
+	from := ""
+	if len(parts) > 0 {
+		from = parts[0].From
+	}
+	c.view.showAll(parts, marks, from)
+	return nil
+}
+
+// judgeMembers compares the view with the ledger: what differs goes to the partition
+// queue, and what no row explains is reported.
+func (c *Controller) judgeMembers() {
+	strangers := map[guid.GUID][]pkey.PKey{}
+	for _, p := range c.allPKeys() {
+		members, fresh := c.view.members(p)
+		if !fresh {
+			c.partitions.Add(p)
+			continue
+		}
+		diff := pkey.Diff(c.ledger.Want(p), members, c.pool.Contains)
+		for _, g := range diff.Unclaimed {
+			strangers[g] = append(strangers[g], p)
+		}
+		if n := c.drift(diff); n > 0 {
+			c.rec.Log(record.DriftFound, record.Fields{PKeys: []pkey.PKey{p}, Count: n})
+		}
+		if len(diff.Adds)+len(diff.Remove)+len(diff.Gone) > 0 {
+			c.partitions.Add(p)
+		}
+	}
+	c.unclaimed.update(strangers, c.pool, c.now(), c.cfg.Hold)
+	if n := len(strangers); n > 0 && c.notes.once("unclaimed", fmt.Sprint(n)) {
+		f := record.Fields{Count: n, Detail: "left alone, and not given to pods"}
+		for g := range strangers {
+			f.GUIDs = append(f.GUIDs, g)
+		}
+		c.rec.Log(record.MembersUnclaimed, f)
+	}
+}
+
+// drift counts the members that were in their partition and no longer are, as opposed
+// to those that are on their way in.
+func (c *Controller) drift(diff pkey.Changes) int {
+	n := 0
+	for _, b := range diff.Adds {
+		for _, g := range b.GUIDs {
+			if r, ok := c.ledger.Get(g); ok && c.patched.known(r.UID) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (c *Controller) allPKeys() []pkey.PKey {
+	seen := map[pkey.PKey]bool{0: true, pkey.Default: true}
+	var all []pkey.PKey
+	for _, list := range [][]pkey.PKey{c.ledger.PKeys(), c.view.pkeys()} {
+		for _, p := range list {
+			if !seen[p] {
+				seen[p] = true
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+// suspects are pods with rows that the cache does not show alive, and for how many
+// rounds in a row that was so.
+type suspects map[types.UID]int
+
+// collectGarbage lets go of what pods had that ended unseen: while nobody led, or in a
+// gap of the watch. A row goes when two rounds did not explain it and the API server
+// itself says that its pod is gone.
+func (c *Controller) collectGarbage(ctx context.Context) error {
+	now := suspects{}
+	for _, r := range c.ledger.All() {
+		if r.State != ledger.Assigned || now[r.UID] > 0 {
+			continue
+		}
+		pod, err := c.getPod(ctx, r.Pod)
+		if err != nil {
+			return err
+		}
+		if pod != nil && pod.UID == r.UID && !isFinished(pod) {
+			continue
+		}
+		now[r.UID] = c.suspects[r.UID] + 1
+		if now[r.UID] < 2 || c.removeAfter().After(c.now()) {
+			continue
+		}
+		gone, err := c.isGone(ctx, r)
+		if err != nil {
+			return err
+		}
+		if gone {
+			c.letGoUnseen(ctx, r)
+			delete(now, r.UID)
+		}
+	}
+	c.suspects = now
+	return nil
+}
+
+// isGone asks the API server, not the cache, whether a row's pod is gone or finished.
+func (c *Controller) isGone(ctx context.Context, r ledger.Row) (bool, error) {
+	var pod corev1.Pod
+	err := c.client.Get(ctx, r.Pod, &pod)
+	switch {
+	case apierrors.IsNotFound(err):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("ask for pod %s: %w", r.Pod, err)
+	}
+	return pod.UID != r.UID || isFinished(&pod), nil
+}
+
+// letGoUnseen lets go of a pod that nobody saw end. Where it ran is only known as far
+// as its row says.
+func (c *Controller) letGoUnseen(ctx context.Context, r ledger.Row) {
+	if r.Node == "" && !r.Seen {
+		c.ledger.SetNode(r.UID, ledger.UnknownNode)
+	}
+	c.letGo(ctx, r.UID)
+}
+
+// summary is the fabric in one line.
+func (c *Controller) summary() string {
+	assigned, leaving, held := c.ledger.Counts()
+	stats := c.pool.Stats()
+	ufm := "UFM answers"
+	if c.health.isDown() {
+		ufm = "UFM does not answer"
+	}
+	return fmt.Sprintf("%d members assigned, %d leaving, %d held, %d unclaimed in UFM; %d partitions; %d of %d guids in use; %s",
+		assigned, leaving, held, c.unclaimed.count(), len(c.ledger.PKeys()), stats.Owned+stats.Held, stats.Size, ufm)
+}

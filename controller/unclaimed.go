@@ -1,0 +1,89 @@
+package controller
+
+import (
+	"sync"
+	"time"
+
+	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/pkey"
+)
+
+// unclaimed are GUIDs of our ranges that stand in UFM without a row: another cluster's,
+// or left behind by somebody. They are not ours to remove (rule 2), and nobody is given
+// one either: a pod that got it would join the partitions that it stands in.
+type unclaimed struct {
+	mu   sync.Mutex // protects both
+	in   map[guid.GUID][]pkey.PKey
+	gone map[guid.GUID]time.Time // no longer shown since; still kept out of use
+}
+
+func newUnclaimed() *unclaimed {
+	return &unclaimed{in: map[guid.GUID][]pkey.PKey{}, gone: map[guid.GUID]time.Time{}}
+}
+
+// holder stands in the pool for whoever an unclaimed GUID belongs to.
+func (u *unclaimed) holder(g guid.GUID) guid.Owner {
+	return guid.Owner{UID: "unclaimed", Interface: g.Hex(), Name: "a member in UFM that no pod explains"}
+}
+
+// update takes what a full read showed. It keeps new ones out of the pool, and lets
+// those back in that have not been seen for the hold time.
+func (u *unclaimed) update(now map[guid.GUID][]pkey.PKey, pool *guid.Pool, at time.Time, hold time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for g := range now {
+		if _, known := u.in[g]; !known {
+			_ = pool.Hold(g, u.holder(g)) // one that is held already, or owned, stays so
+		}
+		delete(u.gone, g)
+	}
+	for g := range u.in {
+		if _, still := now[g]; !still {
+			u.gone[g] = at
+		}
+	}
+	u.in = now
+	for g, since := range u.gone {
+		if at.Sub(since) >= hold {
+			delete(u.gone, g)
+			u.free(pool, g)
+		}
+	}
+}
+
+// free gives a GUID back that only an unclaimed member kept out of use.
+func (u *unclaimed) free(pool *guid.Pool, g guid.GUID) {
+	if o, ok := pool.Holder(g); ok && o == u.holder(g) {
+		_ = pool.Free(g)
+	}
+}
+
+// claim lets a pod have an unclaimed GUID that it pins, when the partitions that the
+// GUID stands in are all among those that the pod joins anyway: somebody registered it
+// beforehand.
+func (u *unclaimed) claim(pool *guid.Pool, g guid.GUID, claims []attach.Claim) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	in, ok := u.in[g]
+	if !ok {
+		return
+	}
+	joins := map[pkey.PKey]bool{}
+	for _, cl := range claims {
+		joins[cl.PKey] = true
+	}
+	for _, p := range in {
+		if !joins[p] {
+			return
+		}
+	}
+	delete(u.in, g)
+	u.free(pool, g)
+}
+
+func (u *unclaimed) count() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.in)
+}
