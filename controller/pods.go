@@ -189,16 +189,16 @@ func (c *Controller) letGo(ctx context.Context, uid types.UID) {
 	f.Node = node
 	c.rec.Log(record.PodLeft, f)
 	for _, r := range left {
-		if !r.Told {
-			c.dropUntold(r)
+		if !r.Sent {
+			c.dropUnsent(r)
 			continue
 		}
 		c.enqueueClaims(r, c.now().Add(idleWeight))
 	}
 }
 
-// dropUntold forgets a row that never left this process: UFM cannot know its GUID.
-func (c *Controller) dropUntold(r ledger.Row) {
+// dropUnsent forgets a row that never left this process: UFM cannot know its GUID.
+func (c *Controller) dropUnsent(r ledger.Row) {
 	c.ledger.Drop(r.GUID)
 	if err := errors.Join(c.pool.Release(r.GUID, r.Owner()), c.pool.Free(r.GUID)); err != nil {
 		c.rec.Log(record.WorkFailed, record.Fields{Pod: r.Pod, GUIDs: []guid.GUID{r.GUID}, Err: err})

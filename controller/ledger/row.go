@@ -49,8 +49,8 @@ type Row struct {
 	State     State
 	Since     time.Time // in this state
 
-	// Told: the row is in the API server, so UFM may have been told.
-	Told bool
+	// Sent: the row may be in the API server. Told: it is, so UFM may have been told.
+	Sent, Told bool
 	// Seen: this leader saw the pod alive. A row without it is judged by the garbage
 	// collection alone, which asks the API server itself.
 	Seen bool
@@ -119,7 +119,7 @@ func fromAPI(in v1alpha1.LedgerRow) (Row, error) {
 	}
 	r := Row{
 		GUID: g, Pod: types.NamespacedName{Namespace: in.Namespace, Name: in.Pod}, UID: in.PodUID,
-		Interface: in.Interface, Node: in.Node, BootID: in.BootID, Since: in.Since.Time, Told: true,
+		Interface: in.Interface, Node: in.Node, BootID: in.BootID, Since: in.Since.Time, Sent: true, Told: true,
 	}
 	r.Network.Namespace, r.Network.Name, _ = strings.Cut(in.Network, string(types.Separator))
 	if in.State == v1alpha1.Held {

@@ -143,7 +143,7 @@ func (s *Store) saveShard(ctx context.Context, sh *shard) error {
 		used := obj.ResourceVersion
 		err := s.write(ctx, obj)
 		if err == nil {
-			s.Ledger.saved(sh, generation, used, obj.ResourceVersion)
+			s.Ledger.saved(sh, generation, used, obj)
 			return nil
 		}
 		if !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) {
@@ -176,7 +176,7 @@ func (s *Store) catchUp(ctx context.Context, sh *shard, used string) error {
 	err := s.Client.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: sh.name}, &now)
 	switch {
 	case apierrors.IsNotFound(err):
-		s.Ledger.saved(sh, 0, used, "")
+		s.Ledger.moved(sh, used, "")
 		return nil
 	case err != nil:
 		return fmt.Errorf("read ledger %s again: %w", sh.name, err)
@@ -184,7 +184,7 @@ func (s *Store) catchUp(ctx context.Context, sh *shard, used string) error {
 	if now.Spec.Leader == s.Leader {
 		// Our own write, whose answer was lost. Its rows are no news: those that are
 		// no longer in the ledger were dropped since.
-		s.Ledger.saved(sh, 0, used, now.ResourceVersion)
+		s.Ledger.moved(sh, used, now.ResourceVersion)
 		return nil
 	}
 	if took, _ := s.Ledger.take(&now); len(took) > 0 && s.Found != nil {
@@ -209,29 +209,38 @@ func (s *Store) snapshot(sh *shard) (obj *v1alpha1.Ledger, generation uint64, do
 		Spec: v1alpha1.LedgerSpec{Leader: s.Leader, Rows: append([]v1alpha1.LedgerRow(nil), sh.unreadable...)},
 	}
 	for _, g := range sorted(sh.guids) {
+		l.rows[g].Sent = true
 		obj.Spec.Rows = append(obj.Spec.Rows, l.rows[g].toAPI())
 	}
 	return obj, sh.changed, false
 }
 
-// saved notes that a generation of a shard is stored. Two writes of one shard may be
-// answered in any order; the one that used the version we know is the later one.
-func (l *Ledger) saved(sh *shard, generation uint64, used, version string) {
+// saved notes that a generation of a shard is stored, with the rows of obj: rows that
+// came since its snapshot are not, and UFM must not hear of them yet.
+func (l *Ledger) saved(sh *shard, generation uint64, used string, obj *v1alpha1.Ledger) {
+	if !l.moved(sh, used, obj.ResourceVersion) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sh.saved = generation
+	for _, stored := range obj.Spec.Rows {
+		if g, err := guid.Parse(stored.GUID); err == nil && l.rows[g] != nil && l.rows[g].UID == stored.PodUID {
+			l.rows[g].Told = true
+		}
+	}
+}
+
+// moved notes the version of a shard in the API server, if the one that was used is
+// still the one we know.
+func (l *Ledger) moved(sh *shard, used, version string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if sh.version != used {
-		return
+		return false
 	}
 	sh.version = version
-	if generation == 0 {
-		return
-	}
-	sh.saved = generation
-	// Rows that came after the snapshot are marked too early, which is safe: they are
-	// stored before UFM hears of them all the same, and never taken for untold.
-	for g := range sh.guids {
-		l.rows[g].Told = true
-	}
+	return true
 }
 
 func (l *Ledger) version(sh *shard) string {

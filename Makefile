@@ -1,0 +1,52 @@
+# Everything a person or CI runs. Needs Go and nothing else; gcc for the race detector.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Packages without a control plane. Those under test/ start real programs, whose races the
+# detector would not see.
+UNIT    := $$(go list ./... | grep -v '/test/') ./test/demo
+CONTROL := $$(go list ./test/... | grep -v '/test/demo')
+
+.PHONY: help build test static unit control race fmt-check demo testbed clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## put the programs into bin/, static
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+
+test: static unit control race ## everything CI runs: static checks, then all tests
+
+static: fmt-check ## go vet and staticcheck
+	go vet ./...
+	go tool staticcheck ./...
+
+unit: ## unit and property tests and fuzz seeds
+	go test $(UNIT)
+
+control: testbed ## tests against a real control plane
+	go test $(CONTROL)
+
+race: ## unit tests under the race detector
+	@if cc=$$(go env CC) && command -v "$$cc" >/dev/null; then \
+		echo "CGO_ENABLED=1 go test -race (unit packages)"; \
+		CGO_ENABLED=1 go test -race $(UNIT); \
+	else \
+		printf '%s\n' '' '*** SKIPPED: the race detector needs gcc. Nothing was checked for data races. ***' '' >&2; \
+	fi
+
+fmt-check: ## fail on files that gofmt would change
+	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard -- '*.go')); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
+
+# exec: a signal to make's child is a signal to the demo.
+demo: build $(if $(KUBECONFIG),,testbed) ## see it work; ONCE=1 runs to the end by itself, KUBECONFIG=… uses that cluster
+	@go build -o build/demo ./test/demo
+	@exec build/demo $(if $(ONCE),-once)
+
+testbed: ## build what tests and demo need of Kubernetes (once: about ten minutes); prints the folder
+	@go run ./test/testbed/build
+
+clean: ## remove bin/ and build/; the test bed's programs stay in the user's cache
+	rm -rf bin build

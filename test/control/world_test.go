@@ -1,0 +1,416 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/ibfabric/ibfabric/controller"
+	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
+	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/pkey"
+	"github.com/ibfabric/ibfabric/test/testbed"
+	"github.com/ibfabric/ibfabric/ufm/ufmsim"
+)
+
+const (
+	user     = "admin"
+	password = "s3cret-of-ufm"
+)
+
+// world is one fabric of a test: a namespace with networks and pods, a UFM, and the
+// controllers that the test starts. Tests share the cluster; a label on the networks and
+// the fabric's name keep them apart.
+type world struct {
+	t   testing.TB
+	bed *testbed.Cluster
+	api client.Client
+	ns  string
+	sim *ufmsim.Sim
+	ufm *ufmsim.Server
+
+	mu   sync.Mutex // protects logs
+	logs []*bytes.Buffer
+}
+
+var shared struct {
+	once    sync.Once
+	bed     *testbed.Cluster
+	program string
+	err     error
+	stop    func()
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared.stop != nil {
+		shared.stop()
+	}
+	os.Exit(code)
+}
+
+// setUp starts the cluster and builds the controller, once for all tests.
+func setUp() {
+	dir, err := os.MkdirTemp("", "ibfabric-control-")
+	if err != nil {
+		shared.err = err
+		return
+	}
+	shared.program = filepath.Join(dir, "ibfabric-controller")
+	build := exec.Command("go", "build", "-o", shared.program, "github.com/ibfabric/ibfabric/cmd/ibfabric-controller")
+	if out, err := build.CombinedOutput(); err != nil {
+		shared.err = fmt.Errorf("build the controller: %w\n%s", err, out)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	shared.bed, shared.err = testbed.Run(ctx, filepath.Join(dir, "bed"))
+	if shared.err != nil {
+		return
+	}
+	shared.stop = func() { shared.bed.Stop(); _ = os.RemoveAll(dir) }
+	if shared.err = shared.bed.InstallNADCRD(ctx); shared.err != nil {
+		return
+	}
+	shared.err = installCRDs(ctx, shared.bed)
+}
+
+func installCRDs(ctx context.Context, bed *testbed.Cluster) error {
+	for _, file := range []string{"../../deploy/crds/ledgers.ibfabric.io.yaml"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if err := bed.Apply(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newWorld makes a namespace and a UFM for a test.
+func newWorld(t testing.TB, edit ...func(*ufmsim.Config)) *world {
+	t.Helper()
+	shared.once.Do(setUp)
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return worldOn(t, shared.bed, edit...)
+}
+
+func worldOn(t testing.TB, bed *testbed.Cluster, edit ...func(*ufmsim.Config)) *world {
+	t.Helper()
+	scheme, err := controller.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := client.New(bed.Config(), client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := ufmsim.Config{Username: user, Password: password}
+	for _, e := range edit {
+		e(&cfg)
+	}
+	sim, err := ufmsim.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := sim.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(srv.Close)
+	w := &world{t: t, bed: bed, api: api, ns: bed.Namespace(t), sim: sim, ufm: srv}
+	t.Cleanup(w.showLogs)
+	return w
+}
+
+// showLogs prints what the controllers said when the test failed.
+func (w *world) showLogs() {
+	if !w.t.Failed() {
+		return
+	}
+	for i, text := range w.said() {
+		lines := strings.Split(text, "\n")
+		w.t.Logf("controller %d said, at the end:\n%s", i+1, strings.Join(lines[max(0, len(lines)-60):], "\n"))
+	}
+}
+
+// said is all that each controller wrote.
+func (w *world) said() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []string
+	for _, b := range w.logs {
+		all = append(all, b.String())
+	}
+	return all
+}
+
+// process is one controller.
+type process struct {
+	w   *world
+	cmd *exec.Cmd
+	end chan struct{}
+}
+
+// start runs a controller. Its periods are short, so that a test need not wait for what
+// takes a minute; none of them decides whether a test passes.
+func (w *world) start(flags ...string) *process {
+	w.t.Helper()
+	return w.startWith(nil, flags...)
+}
+
+// startWith is start with more of the environment.
+func (w *world) startWith(env []string, flags ...string) *process {
+	w.t.Helper()
+	args := append([]string{
+		"--fabric=" + w.ns, "--network-selector=fabric=" + w.ns, "--namespace=" + w.ns,
+		"--health-address=0", "--sync-period=1s", "--hold=1h", "--log-level=debug",
+		"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms", "--ufm-timeout=3s",
+	}, flags...)
+	p := &process{w: w, cmd: exec.Command(shared.program, args...), end: make(chan struct{})}
+	host, port, _ := strings.Cut(w.ufm.Addr(), ":")
+	p.cmd.Env = append(os.Environ(),
+		"KUBECONFIG="+w.bed.Kubeconfig(), "UFM_USERNAME="+user, "UFM_PASSWORD="+password,
+		"UFM_ADDRESS="+host, "UFM_PORT="+port, "UFM_CERTIFICATE="+string(w.ufm.CertPEM()))
+	p.cmd.Env = append(p.cmd.Env, env...)
+	out := &bytes.Buffer{}
+	w.mu.Lock()
+	w.logs = append(w.logs, out)
+	w.mu.Unlock()
+	p.cmd.Stdout, p.cmd.Stderr = lockedWriter{w, out}, lockedWriter{w, out}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := p.cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	go func() { _ = p.cmd.Wait(); close(p.end) }()
+	w.t.Cleanup(func() {
+		if w.t.Failed() {
+			p.signal(syscall.SIGQUIT) // its goroutines go into the log
+			<-p.end
+		}
+		p.kill()
+	})
+	return p
+}
+
+type lockedWriter struct {
+	w *world
+	b *bytes.Buffer
+}
+
+func (l lockedWriter) Write(p []byte) (int, error) {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+func (p *process) kill() {
+	p.signal(syscall.SIGKILL)
+	<-p.end
+}
+
+// stop ends the controller as Kubernetes would.
+func (p *process) stop() {
+	p.signal(syscall.SIGTERM)
+	<-p.end
+}
+
+// network makes a NAD; annotations are pairs.
+func (w *world) network(name, pkeyText string, annotations ...string) {
+	w.t.Helper()
+	w.rawNetwork(name, fmt.Sprintf(`{"cniVersion":"0.3.1","name":%q,"plugins":[{"type":"ib-sriov","pkey":%q,"link_state":"enable","rdmaIsolation":true,"ibKubernetesEnabled":true}]}`, name, pkeyText), annotations...)
+}
+
+func (w *world) rawNetwork(name, config string, annotations ...string) {
+	w.t.Helper()
+	nad := &nadv1.NetworkAttachmentDefinition{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name}}
+	key := client.ObjectKeyFromObject(nad)
+	exists := w.api.Get(w.ctx(), key, nad) == nil
+	nad.Labels = map[string]string{"fabric": w.ns}
+	nad.Annotations = map[string]string{}
+	for i := 0; i+1 < len(annotations); i += 2 {
+		nad.Annotations[annotations[i]] = annotations[i+1]
+	}
+	nad.Spec.Config = config
+	write := func() error { return w.api.Create(w.ctx(), nad) }
+	if exists {
+		write = func() error { return w.api.Update(w.ctx(), nad) }
+	}
+	if err := write(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) deleteNetwork(name string) {
+	w.t.Helper()
+	nad := &nadv1.NetworkAttachmentDefinition{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name}}
+	if err := w.api.Delete(w.ctx(), nad); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// pod makes a pod on some networks, named as in a comma list.
+func (w *world) pod(name, networks string, edit ...func(*corev1.Pod)) *corev1.Pod {
+	w.t.Helper()
+	on := func(p *corev1.Pod) {
+		if networks != "" {
+			p.Annotations = map[string]string{attach.NetworksAnnotation: networks}
+		}
+	}
+	return w.bed.CreatePod(w.t, w.ns, name, append([]func(*corev1.Pod){on}, edit...)...)
+}
+
+func (w *world) deletePod(name string) {
+	w.t.Helper()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name}}
+	if err := w.api.Delete(w.ctx(), pod, client.GracePeriodSeconds(0)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) get(name string) *corev1.Pod {
+	w.t.Helper()
+	var pod corev1.Pod
+	if err := w.api.Get(w.ctx(), types.NamespacedName{Namespace: w.ns, Name: name}, &pod); err != nil {
+		w.t.Fatal(err)
+	}
+	return &pod
+}
+
+// elements are a pod's networks as its annotation has them now.
+func (w *world) elements(name string) []attach.Element {
+	w.t.Helper()
+	list, err := attach.ParseAnnotation(w.ns, w.get(name).Annotations[attach.NetworksAnnotation])
+	if err != nil {
+		w.t.Fatalf("annotation of %s: %v", name, err)
+	}
+	return list
+}
+
+// configured waits until every network of a pod is configured, and returns the GUIDs.
+func (w *world) configured(name string) []guid.GUID {
+	w.t.Helper()
+	var guids []guid.GUID
+	testbed.Eventually(w.t, "pod "+name+" is configured", func() (bool, string) {
+		guids = nil
+		for _, e := range w.elements(name) {
+			if !e.Configured {
+				return false, w.get(name).Annotations[attach.NetworksAnnotation]
+			}
+			guids = append(guids, e.GUID)
+		}
+		return true, ""
+	})
+	return guids
+}
+
+// members are what UFM shows of a partition.
+func (w *world) members(p pkey.PKey) []guid.GUID {
+	var list []guid.GUID
+	for _, m := range w.sim.Members(p) {
+		list = append(list, m.GUID)
+	}
+	return list
+}
+
+// inUFM waits until UFM shows exactly these GUIDs in a partition.
+func (w *world) inUFM(p pkey.PKey, want ...guid.GUID) {
+	w.t.Helper()
+	slices.Sort(want)
+	testbed.Eventually(w.t, fmt.Sprintf("pkey %s has %d members", p, len(want)), func() (bool, string) {
+		have := w.members(p)
+		return slices.Equal(have, want), fmt.Sprintf("it has %v, want %v", have, want)
+	})
+}
+
+// rows are the ledger's.
+func (w *world) rows() map[string]v1alpha1.LedgerRow {
+	w.t.Helper()
+	var list v1alpha1.LedgerList
+	if err := w.api.List(w.ctx(), &list, client.InNamespace(w.ns)); err != nil {
+		w.t.Fatal(err)
+	}
+	rows := map[string]v1alpha1.LedgerRow{}
+	for _, l := range list.Items {
+		for _, r := range l.Spec.Rows {
+			if _, twice := rows[r.GUID]; twice {
+				w.t.Errorf("guid %s has two rows in the ledger", r.GUID)
+			}
+			rows[r.GUID] = r
+		}
+	}
+	return rows
+}
+
+// event waits for a Kubernetes Event on a pod that says something.
+func (w *world) event(pod, reason, says string) {
+	w.t.Helper()
+	testbed.Eventually(w.t, fmt.Sprintf("an event %s on %s says %q", reason, pod, says), func() (bool, string) {
+		list, err := w.bed.Client().CoreV1().Events(w.ns).List(w.ctx(), metav1.ListOptions{})
+		if err != nil {
+			return false, err.Error()
+		}
+		var all []string
+		for _, e := range list.Items {
+			if e.InvolvedObject.Name != pod {
+				continue
+			}
+			all = append(all, e.Reason+": "+e.Message)
+			if e.Reason == reason && strings.Contains(e.Message, says) {
+				return true, ""
+			}
+		}
+		return false, strings.Join(all, "\n")
+	})
+}
+
+// logged waits for a line of a controller's log with this event and text.
+func (w *world) logged(event, says string) {
+	w.t.Helper()
+	testbed.Eventually(w.t, fmt.Sprintf("a log line %s says %q", event, says), func() (bool, string) {
+		for _, line := range w.lines() {
+			if line["event"] == event && strings.Contains(fmt.Sprint(line), says) {
+				return true, ""
+			}
+		}
+		return false, ""
+	})
+}
+
+// lines are all log lines so far.
+func (w *world) lines() []map[string]any {
+	var list []map[string]any
+	for _, text := range w.said() {
+		for line := range strings.Lines(text) {
+			var m map[string]any
+			if json.Unmarshal([]byte(line), &m) == nil {
+				list = append(list, m)
+			}
+		}
+	}
+	return list
+}
+
+func (w *world) ctx() context.Context { return w.t.Context() }

@@ -1,0 +1,59 @@
+// Command demo shows ibfabric at work on one machine: a real control plane, ufm-sim over
+// TLS, the real controller, and the pods of deploy/examples, whose interfaces get their
+// GUIDs and partitions before one's eyes. `make demo` runs it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+)
+
+func main() {
+	// The kernel ends the programs started here when the thread that started them ends;
+	// the main thread lives as long as the process.
+	runtime.LockOSThread()
+	o := options{out: os.Stdout, kubeconfig: os.Getenv("KUBECONFIG")}
+	flag.BoolVar(&o.once, "once", false, "print the table once all pods are configured, delete the pods, end")
+	flag.StringVar(&o.bin, "bin", "bin", "`folder` of ibfabric-controller and ufm-sim")
+	flag.StringVar(&o.root, "root", ".", "`folder` of the source tree, for the manifests")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the cleaning up
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	once       bool
+	bin, root  string
+	kubeconfig string // of the cluster to use; "" brings one
+	out        *os.File
+}
+
+// run keeps every file of the demo in one folder, which goes with it; a failure carries
+// the end of the log that it would take away.
+func run(ctx context.Context, o options) error {
+	dir, err := os.MkdirTemp("", "ibfabric-demo-")
+	if err != nil {
+		return fmt.Errorf("make a folder for the demo: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	d := &demo{options: o, dir: dir}
+	err = d.run(ctx)
+	if ctx.Err() != nil {
+		d.say("interrupted: cleaning up")
+		if err = nil; o.once {
+			err = errors.New("interrupted before the end")
+		}
+	}
+	return errors.Join(err, d.cleanUp())
+}
