@@ -84,7 +84,7 @@ func newClient(config *rest.Config) (client.Client, error) {
 func (c *cluster) mustBeQuiet(ctx context.Context) error {
 	var leases coordinationv1.LeaseList
 	if err := c.api.List(ctx, &leases); err != nil {
-		return fmt.Errorf("look for another controller in the cluster: %w", err)
+		return fmt.Errorf("look for another controller in the cluster of KUBECONFIG: %w; unset it to have a cluster started", err)
 	}
 	for _, l := range leases.Items {
 		if strings.HasPrefix(l.Name, "ibfabric-") && isHeld(l.Spec, time.Now()) {

@@ -32,6 +32,7 @@ type demo struct {
 	sim        *simulator
 	controller *process
 	pods       []*unstructured.Unstructured
+	emptied    bool // the pods are deleted, and UFM was seen without members
 }
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
@@ -116,7 +117,7 @@ func (d *demo) cleanUp() error {
 	defer cancel()
 	var errs []error
 	foreign := d.cluster != nil && d.cluster.bed == nil
-	if foreign && d.controller != nil && d.controller.ended() == nil {
+	if foreign && !d.emptied && d.controller != nil && d.controller.ended() == nil {
 		errs = append(errs, d.empty(ctx))
 	}
 	d.controller.stop()

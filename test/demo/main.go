@@ -24,12 +24,25 @@ func main() {
 	flag.StringVar(&o.root, "root", ".", "`folder` of the source tree, for the manifests")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the cleaning up
-	if err := run(ctx, o); err != nil {
+	if err := run(untilSignal(), o); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
+}
+
+// untilSignal ends with the first signal to stop. From then on only another Ctrl-C ends
+// the cleaning up: a terminal that closes says so more than once, and a pipe that nobody
+// reads any more would at every line.
+func untilSignal() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	go func() {
+		<-signals
+		cancel()
+		signal.Reset(os.Interrupt)
+	}()
+	return ctx
 }
 
 type options struct {

@@ -96,41 +96,67 @@ func (c *cluster) createOne(ctx context.Context, o *unstructured.Unstructured) e
 	}
 }
 
-// deleteCreated takes away what create made, the last first, and waits until it is gone.
-// By the UID: what somebody made anew under the same name is theirs.
+// deleteCreated takes away what create made, CRDs last, and waits until it is gone.
 func (c *cluster) deleteCreated(ctx context.Context, say func(string, ...any)) error {
 	if len(c.created) > 0 {
 		say("deleting from the cluster what the demo made there: %d objects", len(c.created))
 	}
-	var errs []error
+	var crds, others []*unstructured.Unstructured
 	for _, o := range slices.Backward(c.created) {
-		if o.GetKind() == "CustomResourceDefinition" && c.inUse(ctx, o) {
-			say("%s stays: somebody uses it by now", describe(o))
-			continue
+		if o.GetKind() == "CustomResourceDefinition" {
+			crds = append(crds, o)
+		} else {
+			others = append(others, o)
 		}
+	}
+	c.created = nil
+	err := c.deleteAll(ctx, others, say)
+	crds = slices.DeleteFunc(crds, func(o *unstructured.Unstructured) bool {
+		used := c.inUse(ctx, o)
+		if used {
+			say("%s stays: somebody uses it by now", describe(o))
+		}
+		return used
+	})
+	return errors.Join(err, c.deleteAll(ctx, crds, say))
+}
+
+// deleteAll deletes by the UID: what somebody made anew under the same name is theirs.
+func (c *cluster) deleteAll(ctx context.Context, objects []*unstructured.Unstructured, say func(string, ...any)) error {
+	var errs []error
+	for _, o := range objects {
 		uid := o.GetUID()
 		err := c.api.Delete(ctx, o, client.Preconditions{UID: &uid})
-		if err == nil {
-			err = c.untilGone(ctx, o)
-		}
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 			errs = append(errs, fmt.Errorf("delete %s: %w; delete it by hand", describe(o), err))
 		}
 	}
-	c.created = nil
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	for _, o := range objects {
+		if err := c.untilGone(ctx, o, say); err != nil {
+			errs = append(errs, fmt.Errorf("wait until %s is gone: %w; look at it by hand", describe(o), err))
+		}
+	}
 	return errors.Join(errs...)
 }
 
-func (c *cluster) untilGone(ctx context.Context, o *unstructured.Unstructured) error {
+func (c *cluster) untilGone(ctx context.Context, o *unstructured.Unstructured, say func(string, ...any)) error {
+	said := time.Now()
 	for uid := o.GetUID(); ; {
 		now := o.DeepCopy()
 		err := c.api.Get(ctx, client.ObjectKeyFromObject(o), now)
 		if apierrors.IsNotFound(err) || err == nil && now.GetUID() != uid {
 			return nil
 		}
+		if time.Since(said) > progressEvery {
+			said = time.Now()
+			say("waiting until %s is gone", describe(o))
+		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(errors.New("it does not go away"), err)
+			return errors.Join(ctx.Err(), err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -63,15 +63,17 @@ func (d *demo) empty(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("members stay in UFM after their pods: %w\n%s\nthe controller's last words:\n%s", err, last.partitions(), d.controller.tail(15))
 	}
+	d.emptied = true
 	d.say("%s", last.partitions())
 	return nil
 }
 
-// until looks until cond holds, and says every few seconds how far it is.
+// until looks until cond holds, and says now and then how far it is.
 func (d *demo) until(ctx context.Context, cond func(facts) (bool, string)) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	began, said := time.Now(), time.Now()
+	began := time.Now()
+	next := progressEvery
 	for {
 		f, err := d.look(ctx)
 		ok, state := cond(f)
@@ -81,9 +83,9 @@ func (d *demo) until(ctx context.Context, cond func(facts) (bool, string)) error
 		if err := d.ended(); err != nil {
 			return err
 		}
-		if time.Since(said) > progressEvery {
-			said = time.Now()
-			d.say("waiting: %s (%.0f s)", state, time.Since(began).Seconds())
+		if waited := time.Since(began); waited > next {
+			next *= 2
+			d.say("waiting: %s (%.0f s)", state, waited.Seconds())
 		}
 		select {
 		case <-ctx.Done():

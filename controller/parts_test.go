@@ -1,0 +1,255 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"pgregory.net/rapid"
+
+	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/controller/record"
+	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/pkey"
+
+	"go.uber.org/zap"
+)
+
+type refusal struct{ error }
+
+func (refusal) Rejected() bool { return true }
+
+func TestSplitLetsAllThroughButTheCulprits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 60).Draw(t, "n")
+		chunk := rapid.IntRange(1, 70).Draw(t, "chunk")
+		bad := map[guid.GUID]bool{}
+		for _, g := range rapid.SliceOfN(rapid.IntRange(1, n), 0, 4).Draw(t, "bad") {
+			bad[guid.GUID(g)] = true
+		}
+		var all, through []guid.GUID
+		for i := range n {
+			all = append(all, guid.GUID(i+1))
+		}
+		refused, err := split(all, chunk, func(part []guid.GUID) error {
+			for _, g := range part {
+				if bad[g] {
+					return fmt.Errorf("add: %w", refusal{errors.New("no such guid")})
+				}
+			}
+			through = append(through, part...)
+			return nil
+		})
+		if err != nil || len(refused) != len(bad) || len(through) != n-len(bad) {
+			t.Fatalf("%d of %d went through, %d refused, %v", len(through), n, len(refused), err)
+		}
+		for g := range refused {
+			if !bad[g] {
+				t.Fatalf("%s was blamed", g)
+			}
+		}
+	})
+}
+
+func TestSplitStopsWhenEverythingIsRefused(t *testing.T) {
+	calls := 0
+	_, err := split(make([]guid.GUID, 1000), 1000, func([]guid.GUID) error {
+		calls++
+		return refusal{errors.New("no")}
+	})
+	if !errors.Is(err, errUntried) || calls > splitBudget {
+		t.Errorf("UFM was asked %d times, %v", calls, err)
+	}
+}
+
+func TestSplitStopsAtOtherErrors(t *testing.T) {
+	down := errors.New("connection refused")
+	calls := 0
+	_, err := split(make([]guid.GUID, 10), 2, func([]guid.GUID) error { calls++; return down })
+	if !errors.Is(err, down) || calls != 1 {
+		t.Errorf("asked %d times, %v", calls, err)
+	}
+}
+
+func TestThePKeyWithTheLongestWaitingPodComesFirst(t *testing.T) {
+	now := time.Unix(1000, 0)
+	o := newOldestFirst(func() time.Time { return now })
+	o.Push(0x1) // nobody waits for it
+	o.wait(0x2, now.Add(-time.Second))
+	o.Push(0x2)
+	o.wait(0x3, now.Add(-time.Minute))
+	o.Push(0x3)
+	var got []pkey.PKey
+	for o.Len() > 0 {
+		got = append(got, o.Pop())
+	}
+	if want := []pkey.PKey{0x3, 0x2, 0x1}; !slices.Equal(got, want) {
+		t.Errorf("the order is %v, want %v", got, want)
+	}
+	o.Push(0x1)
+	now = now.Add(time.Hour)
+	o.wait(0x2, now)
+	o.Push(0x2)
+	if got := o.Pop(); got != 0x1 {
+		t.Error("a partition that nobody waits for never gets its turn")
+	}
+}
+
+func TestAPanicStopsNobody(t *testing.T) {
+	rec := record.New(zap.NewNop(), nil)
+	q := newQueue[string]("test", nil)
+	done := make(chan struct{})
+	q.Add("bad")
+	q.Add("good")
+	go work(t.Context(), rec, q, func(_ context.Context, key string) (time.Duration, error) {
+		if key == "bad" {
+			panic("hostile input")
+		}
+		close(done)
+		return 0, nil
+	})
+	<-done
+	if q.NumRequeues("bad") != 1 {
+		t.Errorf("the panicking key was requeued %d times", q.NumRequeues("bad"))
+	}
+	q.ShutDown()
+}
+
+// fakeLock is a lease in memory.
+type fakeLock struct {
+	record *resourcelock.LeaderElectionRecord
+	me     string
+	fail   error
+}
+
+func (f *fakeLock) Get(context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	if f.record == nil {
+		return nil, nil, apierrors.NewNotFound(schema.GroupResource{Resource: "leases"}, "x")
+	}
+	return f.record, nil, nil
+}
+
+func (f *fakeLock) Create(_ context.Context, r resourcelock.LeaderElectionRecord) error {
+	return f.Update(nil, r) //nolint:staticcheck // the fake does not look at it
+}
+
+func (f *fakeLock) Update(_ context.Context, r resourcelock.LeaderElectionRecord) error {
+	if f.fail == nil {
+		f.record = &r
+	}
+	return f.fail
+}
+func (f *fakeLock) RecordEvent(string) {}
+func (f *fakeLock) Identity() string   { return f.me }
+func (f *fakeLock) Describe() string   { return "fake" }
+
+func TestALeaseCountsFromTheMomentItsRenewalWasSent(t *testing.T) {
+	now := time.Unix(1000, 0)
+	lock := &fakeLock{me: "a"}
+	l := &Lease{Interface: lock, Valid: 10 * time.Second, Now: func() time.Time { return now }}
+	mine := resourcelock.LeaderElectionRecord{HolderIdentity: "a"}
+	if l.Leading() == nil {
+		t.Error("leads before it has the lease")
+	}
+	if err := l.Update(t.Context(), mine); err != nil || l.Leading() != nil {
+		t.Errorf("does not lead: %v, %v", err, l.Leading())
+	}
+	now = now.Add(9 * time.Second)
+	lock.fail = errors.New("API server away")
+	_ = l.Update(t.Context(), mine)
+	now = now.Add(time.Second)
+	if !errors.Is(l.Leading(), ErrNotLeading) {
+		t.Error("leads on a lease that was not renewed")
+	}
+}
+
+func TestALeaseRemembersWhoMayStillWrite(t *testing.T) {
+	for name, tc := range map[string]struct {
+		held *resourcelock.LeaderElectionRecord
+		want string
+	}{
+		"nobody before":   {nil, ""},
+		"let go cleanly":  {&resourcelock.LeaderElectionRecord{}, ""},
+		"held by another": {&resourcelock.LeaderElectionRecord{HolderIdentity: "b"}, "b"},
+	} {
+		l := &Lease{Interface: &fakeLock{me: "a", record: tc.held}, Valid: time.Second, Now: time.Now}
+		_, _, _ = l.Get(t.Context())
+		if got := l.Former(); got != tc.want {
+			t.Errorf("%s: the former leader is %q", name, got)
+		}
+	}
+}
+
+func TestAnUnansweredWriteKeepsTheLease(t *testing.T) {
+	lock := &fakeLock{me: "a"}
+	l := &Lease{Interface: lock, Valid: time.Minute, Now: time.Now}
+	if err := l.Update(t.Context(), resourcelock.LeaderElectionRecord{HolderIdentity: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	l.Unsettled()
+	if err := l.Update(t.Context(), resourcelock.LeaderElectionRecord{}); err == nil || lock.record.HolderIdentity != "a" {
+		t.Error("the lease was let go with a write unanswered")
+	}
+}
+
+func TestAnUnclaimedGUIDIsKeptFromPodsUntilItIsGone(t *testing.T) {
+	pool, err := guid.NewPool(guid.Range{First: 1, Last: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, at := newUnclaimed(), time.Unix(1000, 0)
+	owner := guid.Owner{UID: "u", Interface: "net1"}
+	u.update(map[guid.GUID][]pkey.PKey{1: {5}}, pool, at, time.Minute)
+	if _, err := pool.Allocate(owner); err == nil {
+		t.Error("it was given out")
+	}
+	u.claim(pool, 1, []attach.Claim{{PKey: 6}})
+	if pool.Assign(owner, 1) == nil {
+		t.Error("a pod in another partition got it by asking")
+	}
+	u.update(nil, pool, at, time.Minute)
+	if pool.Assign(owner, 1) == nil {
+		t.Error("it was free at once")
+	}
+	u.update(nil, pool, at.Add(time.Minute), time.Minute)
+	if err := pool.Assign(owner, 1); err != nil {
+		t.Errorf("it never came back: %v", err)
+	}
+}
+
+func TestAPinnedUnclaimedGUIDGoesToAPodOfItsPartitions(t *testing.T) {
+	pool, err := guid.NewPool(guid.Range{First: 1, Last: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := newUnclaimed()
+	u.update(map[guid.GUID][]pkey.PKey{1: {5}}, pool, time.Now(), time.Minute)
+	u.claim(pool, 1, []attach.Claim{{PKey: 5}, {PKey: 6}})
+	if err := pool.Assign(guid.Owner{UID: "u", Interface: "net1"}, 1); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAPodIsStrippedToWhatIsRead(t *testing.T) {
+	pod := &corev1.Pod{}
+	pod.Name, pod.UID = "a", types.UID("u")
+	pod.Annotations = map[string]string{attach.NetworksAnnotation: "rail1", "kubectl.kubernetes.io/last-applied-configuration": "{…}"}
+	pod.Spec.Containers = []corev1.Container{{Name: "main"}}
+	pod.Spec.NodeName = "n"
+	out, err := stripPod(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slim := out.(*corev1.Pod)
+	if len(slim.Spec.Containers) != 0 || len(slim.Annotations) != 1 || slim.Spec.NodeName != "n" {
+		t.Errorf("%+v", slim)
+	}
+}
