@@ -7,7 +7,7 @@ SHELL       := bash
 # Packages without a control plane. Those under test/ start real programs, whose races the
 # detector would not see.
 UNIT    := $$(go list ./... | grep -v '/test/') ./test/demo
-CONTROL := $$(go list ./test/... | grep -v '/test/demo')
+CONTROL := $$(go list ./test/... | grep '/test/' | grep -v '/test/demo')
 
 .PHONY: help build test static unit control race fmt-check demo testbed clean
 
@@ -38,7 +38,7 @@ race: ## unit tests under the race detector
 	fi
 
 fmt-check: ## fail on files that gofmt would change
-	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard -- '*.go')); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
+	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
 
 # exec: a signal to make's child is a signal to the demo.
 demo: build $(if $(KUBECONFIG),,testbed) ## see it work; ONCE=1 runs to the end by itself, KUBECONFIG=… uses that cluster

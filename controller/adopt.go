@@ -13,6 +13,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller/ledger"
 	"github.com/ibfabric/ibfabric/controller/record"
 	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/pkey"
 )
 
 // adopt reads what there is, before anything is allocated: the ledger, UFM, and the
@@ -77,7 +78,8 @@ type claim struct {
 
 // adoptPods makes rows for live pods that were configured without us, by ib-kubernetes
 // or by a controller whose ledger is lost. Of two claims on one GUID the ledger's stands;
-// with no row, that of the pod whose PKey UFM shows it in; else the older pod's.
+// with no row, that of the pod whose PKey UFM shows it in, since notAdoptable refuses the
+// others; else the older pod's.
 func (c *Controller) adoptPods(ctx context.Context) error {
 	var pods corev1.PodList
 	if err := c.cache.List(ctx, &pods); err != nil {
@@ -113,67 +115,81 @@ func (c *Controller) claimsOf(ctx context.Context, pod *corev1.Pod) []ledger.Row
 	status := attach.StatusGUIDs(pod.Annotations[attach.NetworkStatusAnnotation])
 	var rows []ledger.Row
 	for _, e := range elements {
-		net, ours, err := c.network(ctx, e.Network, pod)
+		net, ours, err := c.network(ctx, e.Network)
 		lost := pod.Status.Phase == corev1.PodRunning && e.GUID == 0
-		if lost && ours {
+		if lost {
 			e.GUID = statusGUID(status, e)
 		}
-		if has[e.Interface] || e.Err != nil || e.GUID == 0 || (!e.Configured && !lost) || (err == nil && !ours) {
+		if err != nil || !ours || has[e.Interface] || e.Err != nil || e.GUID == 0 || !(e.Configured || lost) {
+			continue
+		}
+		if why := c.notAdoptable(e, net); why != nil {
+			c.tell(pod, record.PodRefused, record.Fields{GUIDs: []guid.GUID{e.GUID}, Err: why})
 			continue
 		}
 		rows = append(rows, ledger.Row{
 			GUID: e.GUID, Pod: keyOf(pod), UID: pod.UID, Interface: e.Interface, Network: e.Network,
-			Claims: c.adoptedClaims(pod, e, net), Node: pod.Spec.NodeName, Since: c.now(), Seen: true,
+			Claims: c.adoptedClaims(e, net), Node: pod.Spec.NodeName, Since: c.now(), Seen: true,
 		})
 	}
 	return rows
+}
+
+// notAdoptable says why what a pod's annotation tells is not believed. A tenant can have
+// written it: a row made of it must not give the pod, or let it take away, anything
+// that its network would not have given it.
+func (c *Controller) notAdoptable(e attach.Element, net attach.Network) error {
+	if !c.pool.Contains(e.GUID) {
+		return fmt.Errorf("guid %s is outside this controller's range, and is not taken over: widen the range, or make the pod anew", e.GUID)
+	}
+	joins := map[pkey.PKey]bool{}
+	for _, cl := range net.Claims {
+		joins[cl.PKey] = true
+	}
+	for _, r := range e.Recorded {
+		if !joins[r.PKey] {
+			return fmt.Errorf("the pod says that it is in pkey %s, which network %s does not give: make the pod anew, or name that pkey in the network", r.PKey, net.Name)
+		}
+	}
+	for _, p := range c.view.pkeys() {
+		if p != pkey.Default && !joins[p] && c.view.shows(p, e.GUID) {
+			return fmt.Errorf("guid %s stands in pkey %s in UFM, which network %s does not give: make the pod anew without it", e.GUID, p, net.Name)
+		}
+	}
+	return nil
 }
 
 // statusGUID finds an element's GUID in what Multus reported: KubeVirt takes our fields
 // out of the annotation.
 func statusGUID(status []attach.StatusGUID, e attach.Element) guid.GUID {
 	for _, s := range status {
-		if s.Interface == e.Interface || s.Network == e.Network {
+		if s.Interface == e.Interface {
+			return s.GUID
+		}
+	}
+	for _, s := range status {
+		if s.Interface == "" && s.Network == e.Network {
 			return s.GUID
 		}
 	}
 	return 0
 }
 
-// adoptedClaims are the partitions of an adopted GUID. A running pod keeps those that it
-// was given, as far as UFM shows it there, in the mode that UFM shows; one that has not
-// started gets what its network says.
-func (c *Controller) adoptedClaims(pod *corev1.Pod, e attach.Element, net attach.Network) []attach.Claim {
-	claims := net.Claims
-	if pod.Status.Phase == corev1.PodRunning && len(e.Recorded) > 0 {
-		kept := make([]attach.Claim, 0, len(e.Recorded))
-		for _, r := range e.Recorded {
-			if c.view.shows(r.PKey, e.GUID) {
-				kept = append(kept, r)
-			}
-		}
-		if len(kept) > 0 {
-			claims = kept
-		}
-	}
-	claims = slices.Clone(claims)
+// adoptedClaims are the partitions of an adopted GUID, in the mode that UFM shows it in:
+// what another controller gave it is right until its pod ends.
+func (c *Controller) adoptedClaims(e attach.Element, net attach.Network) []attach.Claim {
+	claims := slices.Clone(net.Claims)
 	for i := range claims {
 		if mode, ok := c.view.mode(claims[i].PKey, e.GUID); ok {
 			claims[i].Mode = mode
 		}
 	}
-	return slices.DeleteFunc(claims, func(cl attach.Claim) bool { return cl.PKey == 0 })
+	return claims
 }
 
 // settle gives a GUID to one of the pods that claim it, and tells the others.
 func (c *Controller) settle(g guid.GUID, claims []claim) {
 	slices.SortFunc(claims, func(a, b claim) int {
-		if x, y := c.inUFM(a.row), c.inUFM(b.row); x != y {
-			if x {
-				return -1
-			}
-			return 1
-		}
 		return cmp.Or(a.pod.CreationTimestamp.Compare(b.pod.CreationTimestamp.Time), cmp.Compare(a.pod.UID, b.pod.UID))
 	})
 	for _, cl := range claims {
@@ -184,15 +200,6 @@ func (c *Controller) settle(g guid.GUID, claims []claim) {
 		err := fmt.Errorf("guid %s belongs to another pod: delete this pod, and leave the guid out when it is made anew", g)
 		c.tell(cl.pod, record.GUIDConflict, record.Fields{GUIDs: []guid.GUID{g}, Err: err, Detail: "it is " + owner.Pod.String() + "'s"})
 	}
-}
-
-func (c *Controller) inUFM(r ledger.Row) bool {
-	for _, cl := range r.Claims {
-		if c.view.shows(cl.PKey, r.GUID) {
-			return true
-		}
-	}
-	return false
 }
 
 // claimRows takes the rows' GUIDs in the pool, and lets the walk go on behind the newest.

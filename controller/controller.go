@@ -12,7 +12,7 @@ package controller
 import (
 	"context"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -49,8 +49,11 @@ type Config struct {
 	PodWorkers    int
 }
 
+// gatePrefix begins the scheduling gates of every fabric.
+const gatePrefix = "ibfabric.io/"
+
 // gate is the scheduling gate that release takes away.
-func (c Config) gate() string { return "ibfabric.io/" + c.Fabric }
+func (c Config) gate() string { return gatePrefix + c.Fabric }
 
 // Deps are what a controller works with.
 type Deps struct {
@@ -84,7 +87,6 @@ type Controller struct {
 	view      *view
 	unclaimed *unclaimed
 
-	order      *oldestFirst
 	partitions workqueue.TypedRateLimitingInterface[pkey.PKey]
 	pods       workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	kick       chan struct{} // asks for a full read now
@@ -93,11 +95,11 @@ type Controller struct {
 	notes       *notes
 	refusals    *refusals
 	patched     *patchedPods
-	waitlist    *waitlist
+	pending     *pending
+	starving    *podSet // wait for a GUID to become free
 	suspects    suspects
 	lastApplied moment
 	ledSince    moment
-	ready       sync.Once
 	adopted     chan struct{} // closed when adoption is done
 }
 
@@ -109,16 +111,17 @@ func New(cfg Config, d Deps) (*Controller, error) {
 	}
 	c := &Controller{
 		cfg: cfg, cache: d.Cache, client: d.Client, fabric: d.Fabric, rec: d.Record, lease: d.Lease,
-		now: d.Now, after: d.After, ledger: ledger.New(), pool: pool, view: newView(),
-		unclaimed: newUnclaimed(), order: newOldestFirst(d.Now), kick: make(chan struct{}, 1),
-		notes:    &notes{said: map[string]map[string]bool{}},
+		now: d.Now, after: d.After, ledger: ledger.New(), pool: pool,
+		unclaimed: newUnclaimed(), pending: newPending(), starving: &podSet{pods: map[types.NamespacedName]bool{}}, kick: make(chan struct{}, 1),
+		notes:    newNotes(),
 		refusals: &refusals{until: map[member]time.Time{}},
 		patched:  &patchedPods{versions: map[types.UID]string{}},
-		waitlist: newWaitlist(), suspects: suspects{}, adopted: make(chan struct{}),
+		suspects: suspects{}, adopted: make(chan struct{}),
 	}
 	c.reader, _ = d.Fabric.(Reader)
+	c.view = newView(c.reader == nil)
 	c.applier, _ = d.Fabric.(Applier)
-	c.partitions = newQueue("partitions", workqueue.Queue[pkey.PKey](c.order))
+	c.partitions = newQueue("partitions", workqueue.Queue[pkey.PKey](newOldestFirst(d.Now, c.pending.oldest)))
 	c.pods = newQueue[types.NamespacedName]("pods", nil)
 	c.health = &health{rec: d.Record, now: d.Now, recovered: c.enqueueAllPartitions}
 	c.store = &ledger.Store{
@@ -153,10 +156,10 @@ func (c *Controller) Start(ctx context.Context) error {
 
 	var group errgroup.Group
 	for range c.cfg.FabricWorkers {
-		group.Go(func() error { work(ctx, c.rec, c.partitions, c.syncPartition); return nil })
+		group.Go(func() error { work(ctx, c.partitions, c.syncPartition, heard[pkey.PKey](c)); return nil })
 	}
 	for range c.cfg.PodWorkers {
-		group.Go(func() error { work(ctx, c.rec, c.pods, c.syncPod); return nil })
+		group.Go(func() error { work(ctx, c.pods, c.syncPod, heard[types.NamespacedName](c)); return nil })
 	}
 	group.Go(func() error { c.syncLoop(ctx); return nil })
 	<-ctx.Done()
@@ -205,10 +208,16 @@ func (c *Controller) stillLeading(ctx context.Context) error {
 // drain is how long a write to UFM may go on when the process is told to stop.
 const drain = 4 * time.Second
 
-// writeContext is the context of one write to UFM. A write that is cut off leaves an
-// outcome that nobody knows, so a clean stop lets it finish; a lost lease does not.
-func (c *Controller) writeContext(ctx context.Context) (context.Context, context.CancelFunc) {
+// writeContext is the context of one write to UFM; done must be called when it is
+// answered. A write that is cut off leaves an outcome that nobody knows, so a clean stop
+// lets it finish; a lost lease does not. While one is under way the lease is not let go.
+func (c *Controller) writeContext(ctx context.Context) (call context.Context, done func()) {
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.FabricTimeout)
+	settled := func(bool) {}
+	if c.lease != nil {
+		settled = c.lease.Write()
+	}
+	var cut atomic.Bool
 	stop := context.AfterFunc(ctx, func() {
 		defer cancel()
 		if c.leading() != nil {
@@ -217,18 +226,20 @@ func (c *Controller) writeContext(ctx context.Context) (context.Context, context
 		select {
 		case <-call.Done():
 		case <-c.after(drain):
-			if c.lease != nil {
-				c.lease.Unsettled()
-			}
+			cut.Store(true)
 		}
 	})
-	return call, func() { stop(); cancel() }
+	return call, func() { stop(); settled(!cut.Load()); cancel() }
 }
 
-// enqueueAllPartitions lets every partition be looked at that a row claims.
+// enqueueAllPartitions lets every partition be looked at that a row claims, and every
+// pod that waits for one.
 func (c *Controller) enqueueAllPartitions() {
 	for _, p := range c.ledger.PKeys() {
 		c.partitions.Add(p)
+	}
+	for _, key := range c.pending.all() {
+		c.pods.Add(key)
 	}
 }
 
@@ -241,9 +252,4 @@ func (c *Controller) metFrom(from string) {
 		default:
 		}
 	}
-}
-
-// forgetPod drops what is only kept of living pods.
-func (c *Controller) forgetPod(key types.NamespacedName) {
-	c.waitlist.forget(key)
 }

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/controller/ledger"
+	"github.com/ibfabric/ibfabric/controller/record"
 )
 
 // CacheOptions are the cache that a controller needs: pods, NADs and nodes stripped to
@@ -27,8 +30,8 @@ func CacheOptions() cache.Options {
 	}
 }
 
-// stripPod keeps of a pod what the controller reads. Pods without networks keep their
-// name only.
+// stripPod keeps of a pod what the controller reads: of one without networks, next to
+// nothing.
 func stripPod(obj any) (any, error) {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok {
@@ -37,6 +40,8 @@ func stripPod(obj any) (any, error) {
 	out := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
 	}}
+	// A pod whose annotation is gone may have rows all the same.
+	out.Spec.NodeName, out.Status.Phase = pod.Spec.NodeName, pod.Status.Phase
 	networks := pod.Annotations[attach.NetworksAnnotation]
 	if networks == "" {
 		return out, nil
@@ -46,9 +51,7 @@ func stripPod(obj any) (any, error) {
 	if status := pod.Annotations[attach.NetworkStatusAnnotation]; status != "" {
 		out.Annotations[attach.NetworkStatusAnnotation] = status
 	}
-	out.Spec.NodeName, out.Spec.HostNetwork = pod.Spec.NodeName, pod.Spec.HostNetwork
-	out.Spec.SchedulingGates = pod.Spec.SchedulingGates
-	out.Status.Phase = pod.Status.Phase
+	out.Spec.HostNetwork, out.Spec.SchedulingGates = pod.Spec.HostNetwork, pod.Spec.SchedulingGates
 	return out, nil
 }
 
@@ -86,69 +89,117 @@ func (c *Controller) listen(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watch pods: %w", err)
 	}
-	if _, err := pods.AddEventHandler(handler(c.podEvent, podMoved)); err != nil {
+	if _, err := pods.AddEventHandler(c.podHandler()); err != nil {
 		return fmt.Errorf("watch pods: %w", err)
 	}
 	networks, err := c.cache.GetInformer(ctx, &nadv1.NetworkAttachmentDefinition{})
 	if err != nil {
 		return fmt.Errorf("watch networks: %w", err)
 	}
-	_, err = networks.AddEventHandler(handler(c.networkEvent, networkMoved))
-	if err != nil {
+	if _, err := networks.AddEventHandler(c.networkHandler(ctx)); err != nil {
 		return fmt.Errorf("watch networks: %w", err)
 	}
 	return nil
 }
 
-// handler calls event for what came, went, or moved.
-func handler(event func(client.Object), moved func(a, b client.Object) bool) toolscache.ResourceEventHandlerFuncs {
+func (c *Controller) podHandler() toolscache.ResourceEventHandlerFuncs {
 	return toolscache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
-			if o, ok := obj.(client.Object); ok {
-				event(o)
+			if pod, ok := obj.(*corev1.Pod); ok {
+				c.podEvent(pod)
 			}
 		},
 		UpdateFunc: func(from, to any) {
-			a, aOK := from.(client.Object)
-			b, bOK := to.(client.Object)
-			if aOK && bOK && moved(a, b) {
-				event(b)
+			a, aOK := from.(*corev1.Pod)
+			b, bOK := to.(*corev1.Pod)
+			if !aOK || !bOK || !podMoved(a, b) {
+				return
 			}
+			if a.UID != b.UID {
+				c.podEnded(a, false)
+			}
+			c.podEvent(b)
 		},
 		DeleteFunc: func(obj any) {
-			if gone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
-				obj = gone.Obj // the watch broke and missed the end: this is the last it saw
+			last, broke := obj.(toolscache.DeletedFinalStateUnknown)
+			if broke {
+				obj = last.Obj // the watch missed the end: this is the last it saw
 			}
-			if o, ok := obj.(client.Object); ok {
-				event(o)
+			if pod, ok := obj.(*corev1.Pod); ok {
+				c.podEnded(pod, !broke)
+				c.podEvent(pod)
 			}
 		},
 	}
 }
 
-func (c *Controller) podEvent(obj client.Object) {
-	key := client.ObjectKeyFromObject(obj)
-	if obj.GetAnnotations()[attach.NetworksAnnotation] == "" && len(c.ledger.OfName(key)) == 0 {
+func (c *Controller) podEvent(pod *corev1.Pod) {
+	key := keyOf(pod)
+	if pod.Annotations[attach.NetworksAnnotation] == "" && len(c.ledger.OfName(key)) == 0 {
 		return
 	}
+	c.ledger.SetNode(pod.UID, pod.Spec.NodeName)
 	c.pods.Add(key)
 }
 
+// podEnded keeps where a pod ran that is gone. If its end was not seen, it may have come
+// to a node meanwhile that nobody knows.
+func (c *Controller) podEnded(pod *corev1.Pod, endSeen bool) {
+	node := pod.Spec.NodeName
+	if node == "" && !endSeen && c.patched.known(pod.UID) {
+		node = ledger.UnknownNode
+	}
+	c.ledger.SetNode(pod.UID, node)
+	c.notes.forget(string(pod.UID))
+}
+
 // podMoved reports whether a change of a pod can matter: its status changes all the time.
-func podMoved(from, to client.Object) bool {
-	a, aOK := from.(*corev1.Pod)
-	b, bOK := to.(*corev1.Pod)
-	return !aOK || !bOK || a.UID != b.UID ||
+func podMoved(a, b *corev1.Pod) bool {
+	return a.UID != b.UID ||
 		a.Annotations[attach.NetworksAnnotation] != b.Annotations[attach.NetworksAnnotation] ||
 		a.Spec.NodeName != b.Spec.NodeName || a.Status.Phase != b.Status.Phase ||
 		len(a.Spec.SchedulingGates) != len(b.Spec.SchedulingGates) ||
 		(a.DeletionTimestamp == nil) != (b.DeletionTimestamp == nil)
 }
 
-func (c *Controller) networkEvent(obj client.Object) {
-	c.networkChanged(types.NamespacedName{Namespace: obj.GetNamespace(), Name: obj.GetName()})
+// networkHandler wakes the pods that name a network which came, went or changed. What
+// is there at the beginning wakes nobody: every pod is looked at then.
+func (c *Controller) networkHandler(ctx context.Context) toolscache.ResourceEventHandlerDetailedFuncs {
+	wake := func(obj any) {
+		if gone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
+			obj = gone.Obj
+		}
+		if nad, ok := obj.(*nadv1.NetworkAttachmentDefinition); ok {
+			c.networkChanged(ctx, client.ObjectKeyFromObject(nad))
+		}
+	}
+	return toolscache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(obj any, isInInitialList bool) {
+			if !isInInitialList {
+				wake(obj)
+			}
+		},
+		UpdateFunc: func(from, to any) {
+			a, aOK := from.(*nadv1.NetworkAttachmentDefinition)
+			b, bOK := to.(*nadv1.NetworkAttachmentDefinition)
+			if aOK && bOK && a.ResourceVersion != b.ResourceVersion {
+				wake(b)
+			}
+		},
+		DeleteFunc: wake,
+	}
 }
 
-func networkMoved(from, to client.Object) bool {
-	return from.GetResourceVersion() != to.GetResourceVersion()
+// networkChanged lets all pods look again whose annotation may name a network.
+func (c *Controller) networkChanged(ctx context.Context, name types.NamespacedName) {
+	var pods corev1.PodList
+	if err := c.cache.List(ctx, &pods, client.UnsafeDisableDeepCopy); err != nil {
+		c.rec.Log(record.WorkFailed, record.Fields{Detail: "wake the pods of network " + name.String(), Err: err})
+		return
+	}
+	for i := range pods.Items {
+		if strings.Contains(pods.Items[i].Annotations[attach.NetworksAnnotation], name.Name) {
+			c.pods.Add(keyOf(&pods.Items[i]))
+		}
+	}
 }

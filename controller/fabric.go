@@ -47,6 +47,12 @@ func isRejected(err error) bool {
 	return errors.As(err, &e) && e.Rejected()
 }
 
+// isFabricError reports whether an error is what a Fabric said of a call.
+func isFabricError(err error) bool {
+	var e interface{ OutcomeUnknown() bool }
+	return errors.As(err, &e)
+}
+
 // SyncPolicy says how far the controller goes.
 type SyncPolicy string
 

@@ -10,43 +10,60 @@ import (
 	"github.com/ibfabric/ibfabric/controller/record"
 )
 
-// health knows whether UFM answers, and says so when that changes.
+// health knows whether UFM answers reads and whether it takes changes, and says so when
+// that turns. One says nothing of the other: an account may read and not write.
 type health struct {
 	mu        sync.Mutex // protects what follows
-	down      bool
-	since     time.Time
+	reads     outage
+	writes    outage
 	rec       *record.Recorder
 	now       func() time.Time
 	recovered func() // lets the work go on that failed meanwhile
 }
 
-// note hears of every call's outcome. A refusal is an answer.
-func (h *health) note(err error) {
-	answers := err == nil || isRejected(err)
+// outage is a time in which something does not work.
+type outage struct {
+	on    bool
+	since time.Time
+}
+
+// read hears of the outcome of a read.
+func (h *health) read(err error) { h.note(&h.reads, "reads", err) }
+
+// wrote hears of the outcome of a change. A refusal is an answer.
+func (h *health) wrote(err error) { h.note(&h.writes, "changes", err) }
+
+func (h *health) note(o *outage, what string, err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
+	works := err == nil || isRejected(err)
 	h.mu.Lock()
-	was, since := h.down, h.since
-	h.down = !answers
-	if h.down && !was {
-		h.since = h.now()
+	was := *o
+	switch {
+	case works:
+		*o = outage{}
+	case !was.on:
+		*o = outage{true, h.now()}
 	}
+	down := h.reads.on || h.writes.on
 	h.mu.Unlock()
 	switch {
-	case answers && was:
-		h.rec.Log(record.UFMRecovered, record.Fields{Took: h.now().Sub(since)})
-		h.recovered()
-	case !answers && !was:
-		h.rec.Log(record.UFMUnavailable, record.Fields{Err: err})
+	case works && was.on:
+		h.rec.Log(record.UFMRecovered, record.Fields{Detail: what, Took: h.now().Sub(was.since)})
+		if !down {
+			h.recovered()
+		}
+	case !works && !was.on:
+		h.rec.Log(record.UFMUnavailable, record.Fields{Detail: what, Err: err})
 	}
 }
 
-// isDown reports whether UFM did not answer last.
+// isDown reports whether UFM does not answer, or takes no changes.
 func (h *health) isDown() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.down
+	return h.reads.on || h.writes.on
 }
 
 // appliedPoll is how often LastUpdated is asked while a change is on its way.

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/controller/ledger"
 	"github.com/ibfabric/ibfabric/controller/record"
@@ -40,49 +41,54 @@ func (c *Controller) hold(ctx context.Context, rows []ledger.Row) error {
 }
 
 // sweep frees the held GUIDs whose hold is over: first in the ledger, then in the pool.
+// One that UFM shows, in whatever partition, stays held.
 func (c *Controller) sweep(ctx context.Context) error {
-	var over []ledger.Row
-	for _, r := range c.ledger.All() {
-		if r.State == ledger.Held && c.holdIsOver(ctx, r) {
-			over = append(over, r)
-		}
-	}
-	if len(over) == 0 || c.cfg.Policy == DryRun || c.removeAfter().After(c.now()) {
+	if c.cfg.Policy == DryRun || c.removeAfter().After(c.now()) {
 		return nil
 	}
-	for _, r := range over {
-		c.ledger.Drop(r.GUID)
+	standing, sure := c.view.standing()
+	var nodes corev1.NodeList
+	if err := c.cache.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list nodes from the cache: %w", err)
 	}
-	if err := c.store.CommitAll(ctx); err != nil {
-		return fmt.Errorf("drop %d rows whose hold is over: %w", len(over), err)
+	for _, r := range c.ledger.All() {
+		if r.State == ledger.Held && sure && !standing[r.GUID] && c.holdIsOver(nodes.Items, r) {
+			c.ledger.Drop(r.GUID)
+		}
 	}
-	var failed []error
-	for _, r := range over {
-		failed = append(failed, c.pool.Free(r.GUID))
-		c.rec.Log(record.GUIDFreed, record.Fields{Pod: r.Pod, UID: r.UID, GUIDs: []guid.GUID{r.GUID}})
+	err := c.store.CommitAll(ctx)
+	// Also after an error: the shards that could be stored are.
+	for _, g := range c.ledger.Dropped() {
+		err = errors.Join(err, c.pool.Free(g))
+		c.rec.Log(record.GUIDFreed, record.Fields{GUIDs: []guid.GUID{g}})
 	}
-	return errors.Join(failed...)
+	for _, key := range c.starving.take() {
+		c.pods.Add(key)
+	}
+	return err
 }
 
 // holdIsOver reports whether a held GUID can go to somebody else: the hold time has
 // passed, and its node cannot still run the old containers. A pod object that is gone
 // proves nothing of its containers: it may have been deleted by force, or its node be
 // lost (rule 5).
-func (c *Controller) holdIsOver(ctx context.Context, r ledger.Row) bool {
+func (c *Controller) holdIsOver(nodes []corev1.Node, r ledger.Row) bool {
 	if c.now().Before(r.Since.Add(c.cfg.Hold)) {
 		return false
 	}
-	switch r.Node {
-	case "":
+	if r.Node == "" {
 		return true // never scheduled
-	case ledger.UnknownNode:
-		return c.allNodesProved(ctx, r)
 	}
-	var node corev1.Node
-	if err := c.cache.Get(ctx, types.NamespacedName{Name: r.Node}, &node); err != nil {
-		return false // a node that is no longer known may run on all the same
+	known := false
+	for i := range nodes {
+		// Of a pod that ran nobody knows where, every node must speak.
+		if nodes[i].Name == r.Node || r.Node == ledger.UnknownNode {
+			if known = true; !c.nodeProved(&nodes[i], r) {
+				return false
+			}
+		}
 	}
-	return c.nodeProved(&node, r)
+	return known // a node that is no longer known may run on all the same
 }
 
 // nodeProved reports whether a node has booted since, or has been Ready for the hold
@@ -98,20 +104,6 @@ func (c *Controller) nodeProved(node *corev1.Node, r ledger.Row) bool {
 		}
 	}
 	return false
-}
-
-// allNodesProved is for a pod that ran nobody knows where.
-func (c *Controller) allNodesProved(ctx context.Context, r ledger.Row) bool {
-	var nodes corev1.NodeList
-	if err := c.cache.List(ctx, &nodes); err != nil {
-		return false
-	}
-	for i := range nodes.Items {
-		if !c.nodeProved(&nodes.Items[i], r) {
-			return false
-		}
-	}
-	return true
 }
 
 // bootID is what a node shows now; "" when it shows nothing.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
+	"syscall"
 	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -87,6 +90,13 @@ func untilServed(ctx context.Context, c client.Client, name string) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// IsAway reports whether an error only says that the API server does not answer now.
+func IsAway(err error) bool {
+	var unreachable net.Error
+	return errors.As(err, &unreachable) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, io.EOF) ||
+		apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err) || apierrors.IsServerTimeout(err)
 }
 
 // CheckCRDs says what is missing in the cluster, and how to mend it.

@@ -27,7 +27,8 @@ type Lease struct {
 	mu        sync.Mutex // protects what follows
 	renewed   time.Time
 	former    string // who held the lease before us; "" when it was let go cleanly, or nobody
-	unsettled bool
+	writing   int    // writes to UFM that are not answered
+	unsettled bool   // one was given up
 }
 
 // Get implements resourcelock.Interface.
@@ -59,7 +60,7 @@ func (l *Lease) Update(ctx context.Context, r resourcelock.LeaderElectionRecord)
 	}
 	l.mu.Lock()
 	l.renewed = time.Time{}
-	unsettled := l.unsettled
+	unsettled := l.unsettled || l.writing > 0
 	l.mu.Unlock()
 	if unsettled {
 		return errors.New("a write to UFM is unanswered: the lease is left to run out")
@@ -107,9 +108,16 @@ func (l *Lease) Former() string {
 	return l.former
 }
 
-// Unsettled notes that a write was given up whose outcome nobody knows.
-func (l *Lease) Unsettled() {
+// Write notes that a write to UFM begins. What it returns is called when it ended, with
+// whether it was answered in time or given up.
+func (l *Lease) Write() (ended func(settled bool)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.unsettled = true
+	l.writing++
+	return func(settled bool) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.writing--
+		l.unsettled = l.unsettled || !settled
+	}
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"regexp"
 	"sync"
 	"time"
 
@@ -18,10 +19,21 @@ import (
 type notes struct {
 	mu   sync.Mutex // protects said
 	said map[string]map[string]bool
+	// varies are the parts of a text that differ each time: counts, ports, GUIDs.
+	varies *regexp.Regexp
 }
 
-// once reports whether text was not yet said of about.
+func newNotes() *notes {
+	return &notes{said: map[string]map[string]bool{}, varies: regexp.MustCompile(`\b[0-9a-fA-F.:]*[0-9][0-9a-fA-F.:]*\b`)}
+}
+
+// once reports whether text was not yet said of about, numbers aside.
 func (n *notes) once(about, text string) bool {
+	return n.exactly(about, n.varies.ReplaceAllString(text, "#"))
+}
+
+// exactly is once for a text whose numbers are the news.
+func (n *notes) exactly(about, text string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.said[about][text] {

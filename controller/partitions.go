@@ -20,10 +20,14 @@ const refusedFor = time.Minute
 // syncPartition makes one partition as the ledger wants it: at most one Add for each way
 // of membership, and one Remove. It is the partition queue's worker.
 func (c *Controller) syncPartition(ctx context.Context, p pkey.PKey) (time.Duration, error) {
+	defer c.wake(p)
 	if p == 0 {
 		return 0, c.syncUnpartitioned(ctx)
 	}
 	if err := c.look(ctx, p); err != nil {
+		return 0, err
+	}
+	if err := c.storeFresh(ctx, p); err != nil {
 		return 0, err
 	}
 	shown, _ := c.view.members(p)
@@ -32,21 +36,30 @@ func (c *Controller) syncPartition(ctx context.Context, p pkey.PKey) (time.Durat
 		c.plan(p, diff)
 		return 0, nil
 	}
-	if err := c.storeFresh(ctx, p); err != nil {
-		return 0, err
-	}
 	again, addErr := c.addMembers(ctx, p, diff.Adds)
 	later, removeErr := c.removeMembers(ctx, p, diff)
+	if _, fresh := c.view.members(p); !fresh && c.reader != nil && addErr == nil && removeErr == nil {
+		later = soonest(later, lookAgain) // another UFM answered: see what that one has
+	}
 	return soonest(again, later), errors.Join(addErr, removeErr)
+}
+
+// lookAgain is how soon a partition is read again that another UFM answered for.
+const lookAgain = 10 * time.Millisecond
+
+// wake lets the pods go on that wait for p and are complete now, however that came about.
+func (c *Controller) wake(p pkey.PKey) {
+	for _, key := range c.pending.of(p) {
+		if rows := c.ledger.OfName(key); len(rows) > 0 && c.complete(rows) {
+			c.pods.Add(key)
+		}
+	}
 }
 
 // syncUnpartitioned stores the rows of GUIDs without a partition, and holds those that
 // are leaving. UFM is not asked.
 func (c *Controller) syncUnpartitioned(ctx context.Context) error {
-	if c.cfg.Policy == DryRun {
-		return nil
-	}
-	if err := c.storeFresh(ctx, 0); err != nil {
+	if err := c.storeFresh(ctx, 0); err != nil || c.cfg.Policy == DryRun {
 		return err
 	}
 	return c.hold(ctx, c.ledger.Out(0, c.ledger.Want(0).Leaving, c.now()))
@@ -55,16 +68,10 @@ func (c *Controller) syncUnpartitioned(ctx context.Context) error {
 // storeFresh writes the rows of new GUIDs before UFM or a pod hears of them.
 func (c *Controller) storeFresh(ctx context.Context, p pkey.PKey) error {
 	fresh := c.ledger.Untold(p)
-	if len(fresh) == 0 {
+	if len(fresh) == 0 || c.cfg.Policy == DryRun {
 		return nil
 	}
-	if err := c.store.Commit(ctx, fresh); err != nil {
-		return err
-	}
-	if p == 0 || c.cfg.Policy == DryRun {
-		c.enqueueOwners(fresh)
-	}
-	return nil
+	return c.store.Commit(ctx, fresh)
 }
 
 // look reads a partition unless what is known of it can be relied upon.
@@ -80,7 +87,7 @@ func (c *Controller) read(ctx context.Context, p pkey.PKey) error {
 	defer cancel()
 	mark := c.view.mark(p)
 	part, err := c.reader.Partition(ctx, p)
-	c.health.note(err)
+	c.health.read(err)
 	if err != nil {
 		c.tellWaiting(p, err)
 		return fmt.Errorf("read pkey %s: %w", p, err)
@@ -107,7 +114,7 @@ func (c *Controller) addMembers(ctx context.Context, p pkey.PKey, adds []pkey.Ba
 		})
 		c.refuse(p, refused)
 		if err != nil {
-			if !errors.Is(err, errUntried) {
+			if !errors.Is(err, errUntried) && !errors.Is(err, ErrNotLeading) && ctx.Err() == nil {
 				c.tellWaiting(p, err)
 			}
 			return again, err
@@ -116,25 +123,26 @@ func (c *Controller) addMembers(ctx context.Context, p pkey.PKey, adds []pkey.Ba
 	return again, nil
 }
 
-// add is one call to UFM.
+// add is one call to UFM, for those of the GUIDs whose pods still live.
 func (c *Controller) add(ctx context.Context, p pkey.PKey, b pkey.Batch) error {
-	if err := c.leading(); err != nil {
-		return err
-	}
 	before, err := c.beforeChange(ctx)
 	if err != nil {
 		return err
 	}
+	if b.GUIDs = c.ledger.Only(b.GUIDs, ledger.Row.MayBeAdded); len(b.GUIDs) == 0 {
+		return nil
+	}
 	start := c.now()
-	c.view.writing(p)
-	call, cancel := c.writeContext(ctx)
-	from, err := c.fabric.Add(call, p, b)
-	cancel()
-	c.health.note(err)
+	var from string
+	err = c.write(ctx, p, func(call context.Context) error {
+		from, err = c.fabric.Add(call, p, b)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	if err := c.untilApplied(ctx, before); err != nil {
+		c.view.gaveUp(p)
 		return fmt.Errorf("add %d guids to pkey %s: %w", len(b.GUIDs), p, err)
 	}
 	c.view.added(p, b, from)
@@ -144,6 +152,23 @@ func (c *Controller) add(ctx context.Context, p pkey.PKey, b pkey.Batch) error {
 	c.metFrom(from)
 	c.enqueueOwners(b.GUIDs)
 	return nil
+}
+
+// write sends one change to UFM. That this replica leads is asked last of all: whoever
+// was stopped before and goes on now writes nothing more.
+func (c *Controller) write(ctx context.Context, p pkey.PKey, send func(context.Context) error) error {
+	call, done := c.writeContext(ctx)
+	defer done()
+	if err := errors.Join(ctx.Err(), c.leading()); err != nil {
+		return err
+	}
+	c.view.writing(p)
+	err := send(call)
+	c.health.wrote(err)
+	if err != nil {
+		c.view.gaveUp(p)
+	}
+	return err
 }
 
 // removeMembers takes out what is leaving, sees UFM without it, and holds the GUIDs.
@@ -205,23 +230,28 @@ func (c *Controller) leaving(p pkey.PKey, diff pkey.Changes) []guid.GUID {
 
 // remove is one call to UFM.
 func (c *Controller) remove(ctx context.Context, p pkey.PKey, guids []guid.GUID) error {
-	if err := c.leading(); err != nil {
-		return err
-	}
 	before, err := c.beforeChange(ctx)
 	if err != nil {
 		return err
 	}
-	c.view.writing(p)
-	call, cancel := c.writeContext(ctx)
-	from, err := c.fabric.Remove(call, p, guids)
-	cancel()
-	c.health.note(err)
+	guids = c.ledger.Only(guids, ledger.Row.MayBeRemoved)
+	if len(guids) == 0 {
+		return nil
+	}
+	changes := c.view.showsAny(p, guids)
+	var from string
+	err = c.write(ctx, p, func(call context.Context) error {
+		from, err = c.fabric.Remove(call, p, guids)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	if err := c.untilApplied(ctx, before); err != nil {
-		return fmt.Errorf("remove %d guids from pkey %s: %w", len(guids), p, err)
+	if changes { // a Remove of what is not there moves nothing, and is nothing to wait for
+		if err := c.untilApplied(ctx, before); err != nil {
+			c.view.gaveUp(p)
+			return fmt.Errorf("remove %d guids from pkey %s: %w", len(guids), p, err)
+		}
 	}
 	c.view.removed(p, guids, from)
 	c.metFrom(from)
@@ -252,7 +282,7 @@ func (c *Controller) refuse(p pkey.PKey, refused map[guid.GUID]error) {
 // plan says what would be done.
 func (c *Controller) plan(p pkey.PKey, diff pkey.Changes) {
 	say := func(e record.Event, guids []guid.GUID) {
-		if len(guids) > 0 && c.notes.once(planKey(e, p), fmt.Sprint(guids)) {
+		if len(guids) > 0 && c.notes.exactly(planKey(e, p), fmt.Sprint(guids)) {
 			c.rec.Log(e, record.Fields{PKeys: []pkey.PKey{p}, GUIDs: guids, Count: len(guids)})
 		}
 	}
@@ -290,10 +320,13 @@ func (c *Controller) enqueueOwners(guids []guid.GUID) {
 
 // tellWaiting tells the pods that wait for a partition why they do.
 func (c *Controller) tellWaiting(p pkey.PKey, err error) {
-	for _, r := range c.ledger.OfPKey(p) {
-		claim, ok := r.Claim(p)
-		if ok && r.State == ledger.Assigned && !c.view.holds(p, pkey.Member{GUID: r.GUID, Mode: claim.Mode}) {
-			c.tellRow(r, record.PodWaiting, record.Fields{PKeys: []pkey.PKey{p}, Err: err})
+	for _, key := range c.pending.of(p) {
+		for _, r := range c.ledger.OfName(key) {
+			claim, ok := r.Claim(p)
+			if ok && r.State == ledger.Assigned && !c.view.holds(p, pkey.Member{GUID: r.GUID, Mode: claim.Mode}) {
+				c.tellRow(r, record.PodWaiting, record.Fields{PKeys: []pkey.PKey{p}, Err: err})
+				break
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,7 +26,7 @@ func leaveAlone(pod *corev1.Pod, gate string) string {
 		return "it uses the host's network, which has no VF to give a GUID to; remove the network or hostNetwork"
 	case hasOtherGate(pod, gate):
 		return otherGates
-	case pod.Status.Phase == corev1.PodRunning && !hasOurWord(pod):
+	case pod.Status.Phase == corev1.PodRunning && !hasGUIDs(pod):
 		return "it was running before it had a GUID; delete it to have it made anew on the fabric"
 	}
 	return ""
@@ -33,19 +34,20 @@ func leaveAlone(pod *corev1.Pod, gate string) string {
 
 func hasOtherGate(pod *corev1.Pod, ours string) bool {
 	for _, g := range pod.Spec.SchedulingGates {
-		if g.Name != ours {
+		// Another fabric's controller has a gate of its own, and waits for nobody.
+		if g.Name != ours && !strings.HasPrefix(g.Name, gatePrefix) {
 			return true
 		}
 	}
 	return false
 }
 
-// hasOurWord reports whether any element of the pod is marked as configured, or its
-// status shows that it once was: KubeVirt takes the marks away.
-func hasOurWord(pod *corev1.Pod) bool {
+// hasGUIDs reports whether a pod that runs says of an element that it is configured, or
+// its status shows a GUID: KubeVirt takes the marks away.
+func hasGUIDs(pod *corev1.Pod) bool {
 	elements, _ := attach.ParseAnnotation(pod.Namespace, pod.Annotations[attach.NetworksAnnotation])
 	for _, e := range elements {
-		if e.Configured {
+		if e.Configured && e.GUID != 0 {
 			return true
 		}
 	}

@@ -17,7 +17,8 @@ import (
 	"github.com/ibfabric/ibfabric/pkey"
 )
 
-// heldRetry is how often a pod that pins a held GUID asks again.
+// heldRetry is how often a pod asks again that waits for a GUID, beside the moments when
+// GUIDs become free.
 const heldRetry = 15 * time.Second
 
 // syncPod brings one pod to where its fabric is ready, or lets go what a gone one had.
@@ -28,10 +29,14 @@ func (c *Controller) syncPod(ctx context.Context, key types.NamespacedName) (tim
 		return 0, err
 	}
 	c.releaseFormer(ctx, key, pod)
-	if pod == nil || isFinished(pod) || pod.Annotations[attach.NetworksAnnotation] == "" {
+	if pod == nil || isFinished(pod) {
+		c.pending.forget(key)
 		return 0, nil
 	}
 	c.ledger.SetNode(pod.UID, pod.Spec.NodeName)
+	if pod.Annotations[attach.NetworksAnnotation] == "" {
+		return 0, nil
+	}
 	wanted, err := c.wanted(ctx, pod)
 	if err != nil || len(wanted) == 0 {
 		return 0, c.refusePod(pod, err)
@@ -44,7 +49,7 @@ func (c *Controller) syncPod(ctx context.Context, key types.NamespacedName) (tim
 		return c.waitForGUID(pod, err)
 	}
 	if len(rows) == 0 || !c.complete(rows) {
-		return 0, nil // the partition queue calls again
+		return 0, nil // who moves a partition on wakes the pods that wait for it
 	}
 	return c.release(ctx, pod, wanted, rows)
 }
@@ -64,7 +69,7 @@ func (c *Controller) wanted(ctx context.Context, pod *corev1.Pod) ([]want, error
 	var list []want
 	var problems []error
 	for _, e := range elements {
-		net, ours, err := c.network(ctx, e.Network, pod)
+		net, ours, err := c.network(ctx, e.Network)
 		switch {
 		case err != nil:
 			problems = append(problems, err)
@@ -85,29 +90,41 @@ func (c *Controller) assign(pod *corev1.Pod, wanted []want) ([]ledger.Row, error
 		have[r.Interface] = r
 	}
 	var rows, fresh []ledger.Row
+	defer func() { c.expect(pod, rows, fresh) }()
 	for _, w := range wanted {
-		r, ok := have[w.Interface]
-		if !ok {
-			if pod.DeletionTimestamp != nil {
-				return nil, nil
-			}
-			var err error
-			if r, err = c.newRow(pod, w); err != nil {
-				return nil, err
-			}
-			fresh = append(fresh, r)
-		} else {
+		if r, ok := have[w.Interface]; ok {
 			c.noteChangedNetwork(r, w.net)
+			rows = append(rows, r)
+			continue
 		}
-		rows = append(rows, r)
+		if pod.DeletionTimestamp != nil {
+			return nil, nil
+		}
+		r, err := c.newRow(pod, w)
+		if err != nil {
+			return nil, err
+		}
+		fresh, rows = append(fresh, r), append(rows, r)
+	}
+	return rows, nil
+}
+
+// expect puts a pod among those that wait for their partitions, and lets the partitions
+// of its new rows be looked at.
+func (c *Controller) expect(pod *corev1.Pod, rows, fresh []ledger.Row) {
+	var partitions []pkey.PKey
+	for _, r := range rows {
+		partitions = append(partitions, r.Partitions()...)
+	}
+	if len(partitions) > 0 && !c.patched.known(pod.UID) {
+		c.pending.add(keyOf(pod), partitions, pod.CreationTimestamp.Time)
 	}
 	if len(fresh) > 0 {
 		c.rec.Log(record.PodAssigned, podFields(pod, fresh))
 	}
 	for _, r := range fresh {
-		c.enqueueClaims(r, pod.CreationTimestamp.Time)
+		c.enqueueClaims(r)
 	}
-	return rows, nil
 }
 
 // newRow takes a GUID for an interface: the one that the pod pins, or the next.
@@ -117,7 +134,11 @@ func (c *Controller) newRow(pod *corev1.Pod, w want) (ledger.Row, error) {
 		Claims: w.net.Claims, Node: pod.Spec.NodeName, Since: c.now(), Seen: true,
 	}
 	var err error
-	if r.GUID = w.GUID; r.GUID != 0 {
+	if r.GUID = w.GUID; r.GUID == 0 && pod.Status.Phase == corev1.PodRunning {
+		// Its CNI is done: what it has is what Multus reports, and nothing new.
+		r.GUID = statusGUID(attach.StatusGUIDs(pod.Annotations[attach.NetworkStatusAnnotation]), w.Element)
+	}
+	if r.GUID != 0 {
 		c.unclaimed.claim(c.pool, r.GUID, r.Claims)
 		err = c.pool.Assign(r.Owner(), r.GUID)
 	} else {
@@ -134,9 +155,8 @@ func (c *Controller) newRow(pod *corev1.Pod, w want) (ledger.Row, error) {
 
 // enqueueClaims lets the partition queue look at all that a row claims. A row without
 // a partition goes through it as well, as PKey 0, to be stored before its pod hears of it.
-func (c *Controller) enqueueClaims(r ledger.Row, since time.Time) {
+func (c *Controller) enqueueClaims(r ledger.Row) {
 	for _, p := range r.Partitions() {
-		c.order.wait(p, since)
 		c.partitions.Add(p)
 	}
 }
@@ -168,9 +188,6 @@ func (c *Controller) releaseFormer(ctx context.Context, key types.NamespacedName
 			c.letGo(ctx, r.UID)
 		}
 	}
-	if pod == nil || isFinished(pod) {
-		c.forgetPod(key)
-	}
 }
 
 // letGo starts the way out of all that a pod had.
@@ -193,7 +210,7 @@ func (c *Controller) letGo(ctx context.Context, uid types.UID) {
 			c.dropUnsent(r)
 			continue
 		}
-		c.enqueueClaims(r, c.now().Add(idleWeight))
+		c.enqueueClaims(r)
 	}
 }
 
@@ -211,6 +228,7 @@ func (c *Controller) waitForGUID(pod *corev1.Pod, err error) (time.Duration, err
 	switch {
 	case errors.As(err, &taken) && taken.Held, errors.Is(err, guid.ErrExhausted):
 		c.tell(pod, record.PodWaiting, record.Fields{Err: c.discreet(pod, err)})
+		c.starving.add(keyOf(pod))
 	default:
 		c.tell(pod, record.PodRefused, record.Fields{Err: c.discreet(pod, err)})
 	}
@@ -230,7 +248,9 @@ func (c *Controller) discreet(pod *corev1.Pod, err error) error {
 	if r, ok := c.ledger.Get(taken.GUID); ok && r.Pod.Namespace == pod.Namespace {
 		state += " (" + r.Pod.Name + " " + r.Interface + ")"
 	}
-	c.rec.Log(record.GUIDConflict, record.Fields{Pod: keyOf(pod), UID: pod.UID, GUIDs: []guid.GUID{taken.GUID}, Err: err})
+	if c.notes.once(string(pod.UID), "conflict "+taken.GUID.String()) {
+		c.rec.Log(record.GUIDConflict, record.Fields{Pod: keyOf(pod), UID: pod.UID, GUIDs: []guid.GUID{taken.GUID}, Err: err})
+	}
 	return fmt.Errorf("guid %s %s", taken.GUID, state)
 }
 

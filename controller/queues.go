@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"k8s.io/client-go/util/workqueue"
@@ -34,27 +33,47 @@ func newQueue[T comparable](name string, order workqueue.Queue[T]) workqueue.Typ
 		})
 }
 
-// work takes keys from a queue until it shuts down. do says when the key wants to be
-// looked at again; a key that fails comes back with its own backoff and stops nobody.
-func work[T comparable](ctx context.Context, rec *record.Recorder, q workqueue.TypedRateLimitingInterface[T], do func(context.Context, T) (time.Duration, error)) {
+// work takes keys from a queue until it shuts down or ctx ends. do says when the key
+// wants to be looked at again; a key that fails comes back with its own backoff and
+// stops nobody. heard gets every outcome.
+func work[T comparable](ctx context.Context, q workqueue.TypedRateLimitingInterface[T], do func(context.Context, T) (time.Duration, error), heard func(T, int, error)) {
 	for {
 		key, stop := q.Get()
 		if stop {
+			return
+		}
+		if ctx.Err() != nil { // told to stop: what is queued is the next leader's
+			q.Done(key)
 			return
 		}
 		again, err := guard(ctx, key, do)
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
-			rec.Log(record.WorkFailed, record.Fields{Detail: fmt.Sprint(key), Attempt: q.NumRequeues(key) + 1, Err: err})
+			heard(key, q.NumRequeues(key)+1, err)
 			q.AddRateLimited(key)
 		default:
+			heard(key, 0, nil)
 			q.Forget(key)
 			if again > 0 {
 				q.AddAfter(key, again)
 			}
 		}
 		q.Done(key)
+	}
+}
+
+// heard logs that a key failed, once until it fails otherwise or succeeds. While UFM is
+// away that is what fails, and has been said.
+func heard[T comparable](c *Controller) func(T, int, error) {
+	return func(key T, attempt int, err error) {
+		about := fmt.Sprintf("work %v", key)
+		switch {
+		case err == nil:
+			c.notes.forget(about)
+		case c.notes.once(about, err.Error()) && !(isFabricError(err) && c.health.isDown()):
+			c.rec.Log(record.WorkFailed, record.Fields{Detail: fmt.Sprint(key), Attempt: attempt, Err: err})
+		}
 	}
 }
 
@@ -75,23 +94,14 @@ const idleWeight = 30 * time.Second
 // oldestFirst orders the partition queue: the PKey whose pod waits longest comes first,
 // since changes to one UFM run one at a time.
 type oldestFirst struct {
-	mu    sync.Mutex // protects waits; items are under the workqueue's lock
-	waits map[pkey.PKey]time.Time
-	items []pkey.PKey
-	now   func() time.Time
+	items  []pkey.PKey // like pushed, under the workqueue's lock
+	pushed map[pkey.PKey]time.Time
+	now    func() time.Time
+	oldest func(pkey.PKey) (time.Time, bool) // since when a pod waits for it
 }
 
-func newOldestFirst(now func() time.Time) *oldestFirst {
-	return &oldestFirst{waits: map[pkey.PKey]time.Time{}, now: now}
-}
-
-// wait notes since when a pod waits for p.
-func (o *oldestFirst) wait(p pkey.PKey, since time.Time) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if have, ok := o.waits[p]; !ok || since.Before(have) {
-		o.waits[p] = since
-	}
+func newOldestFirst(now func() time.Time, oldest func(pkey.PKey) (time.Time, bool)) *oldestFirst {
+	return &oldestFirst{pushed: map[pkey.PKey]time.Time{}, now: now, oldest: oldest}
 }
 
 // Touch implements workqueue.Queue.
@@ -100,25 +110,31 @@ func (o *oldestFirst) Touch(pkey.PKey) {}
 // Push implements workqueue.Queue.
 func (o *oldestFirst) Push(p pkey.PKey) {
 	o.items = append(o.items, p)
-	o.wait(p, o.now().Add(idleWeight))
+	o.pushed[p] = o.now()
 }
 
 // Len implements workqueue.Queue.
 func (o *oldestFirst) Len() int { return len(o.items) }
 
-// Pop implements workqueue.Queue. What is noted of the key from now on is for its next turn.
+// Pop implements workqueue.Queue.
 func (o *oldestFirst) Pop() pkey.PKey {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	first := 0
-	for i, p := range o.items {
-		if o.waits[p].Before(o.waits[o.items[first]]) {
-			first = i
+	first, earliest := 0, o.since(o.items[0])
+	for i, p := range o.items[1:] {
+		if since := o.since(p); since.Before(earliest) {
+			first, earliest = i+1, since
 		}
 	}
 	p := o.items[first]
 	o.items[first] = o.items[len(o.items)-1]
 	o.items = o.items[:len(o.items)-1]
-	delete(o.waits, p)
+	delete(o.pushed, p)
 	return p
+}
+
+// since is when a partition came to wait; without a pod that waits it stands back.
+func (o *oldestFirst) since(p pkey.PKey) time.Time {
+	if since, ok := o.oldest(p); ok {
+		return since
+	}
+	return o.pushed[p].Add(idleWeight)
 }

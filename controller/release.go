@@ -28,6 +28,7 @@ func (c *Controller) release(ctx context.Context, pod *corev1.Pod, wanted []want
 		return 0, nil
 	}
 	if gate < 0 && (saysSo(wanted, rows) || pod.Status.Phase == corev1.PodRunning) {
+		c.settled(pod, pod.ResourceVersion)
 		return 0, nil // a running pod has been through the CNI: KubeVirt may have its annotation
 	}
 	old := pod.Annotations[attach.NetworksAnnotation]
@@ -54,12 +55,18 @@ func (c *Controller) release(ctx context.Context, pod *corev1.Pod, wanted []want
 	case err != nil:
 		return 0, fmt.Errorf("patch pod %s: %w", keyOf(pod), err)
 	}
-	c.patched.set(pod.UID, after.ResourceVersion)
+	c.settled(pod, after.ResourceVersion)
 	c.notes.forget(string(pod.UID))
 	f := podFields(pod, rows)
 	f.Took = c.now().Sub(pod.CreationTimestamp.Time)
 	c.rec.Log(record.PodConfigured, f)
 	return 0, nil
+}
+
+// settled notes that a pod has all it waited for, as of a version of it.
+func (c *Controller) settled(pod *corev1.Pod, version string) {
+	c.patched.set(pod.UID, version)
+	c.pending.forget(keyOf(pod))
 }
 
 // patchRefused tells a pod that changed meanwhile, which is read again, from one that

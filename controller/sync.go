@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -45,16 +46,11 @@ func (c *Controller) syncOnce(ctx context.Context) error {
 	}
 	c.judgeMembers()
 	c.refusals.prune(c.now())
-	if err := c.collectGarbage(ctx); err != nil {
-		return err
+	err := errors.Join(c.collectGarbage(ctx), c.sweep(ctx))
+	for _, key := range c.pending.all() {
+		c.pods.Add(key)
 	}
-	if c.cfg.Policy == DryRun {
-		return nil
-	}
-	if err := c.sweep(ctx); err != nil {
-		return err
-	}
-	return c.store.CommitAll(ctx) // where pods came to run, since
+	return err
 }
 
 // readAll takes a full read of UFM into the view.
@@ -66,7 +62,7 @@ func (c *Controller) readAll(ctx context.Context) error {
 	defer cancel()
 	marks := c.view.marks()
 	parts, err := c.reader.Partitions(ctx)
-	c.health.note(err)
+	c.health.read(err)
 	if err != nil {
 		return fmt.Errorf("read all partitions: %w", err)
 	}
@@ -92,6 +88,9 @@ func (c *Controller) judgeMembers() {
 		for _, g := range diff.Unclaimed {
 			strangers[g] = append(strangers[g], p)
 		}
+		for _, g := range diff.Remove {
+			c.ledger.Return(g, c.now()) // before the sweep looks: it is not out after all
+		}
 		if n := c.drift(diff); n > 0 {
 			c.rec.Log(record.DriftFound, record.Fields{PKeys: []pkey.PKey{p}, Count: n})
 		}
@@ -100,7 +99,9 @@ func (c *Controller) judgeMembers() {
 		}
 	}
 	c.unclaimed.update(strangers, c.pool, c.now(), c.cfg.Hold)
-	if n := len(strangers); n > 0 && c.notes.once("unclaimed", fmt.Sprint(n)) {
+	if n := len(strangers); n == 0 {
+		c.notes.forget("unclaimed")
+	} else if c.notes.exactly("unclaimed", fmt.Sprint(n)) {
 		f := record.Fields{Count: n, Detail: "left alone, and not given to pods"}
 		for g := range strangers {
 			f.GUIDs = append(f.GUIDs, g)
@@ -146,54 +147,45 @@ type suspects map[types.UID]int
 // itself says that its pod is gone.
 func (c *Controller) collectGarbage(ctx context.Context) error {
 	now := suspects{}
+	judged := map[types.UID]bool{}
+	var failed []error
 	for _, r := range c.ledger.All() {
-		if r.State != ledger.Assigned || now[r.UID] > 0 {
+		if r.State != ledger.Assigned || judged[r.UID] {
 			continue
 		}
+		judged[r.UID] = true
 		pod, err := c.getPod(ctx, r.Pod)
-		if err != nil {
-			return err
-		}
-		if pod != nil && pod.UID == r.UID && !isFinished(pod) {
+		if err == nil && pod != nil && pod.UID == r.UID && !isFinished(pod) {
 			continue
 		}
 		now[r.UID] = c.suspects[r.UID] + 1
 		if now[r.UID] < 2 || c.removeAfter().After(c.now()) {
 			continue
 		}
-		gone, err := c.isGone(ctx, r)
-		if err != nil {
-			return err
-		}
-		if gone {
-			c.letGoUnseen(ctx, r)
-			delete(now, r.UID)
-		}
+		failed = append(failed, err, c.letGoIfGone(ctx, r))
 	}
 	c.suspects = now
-	return nil
+	return errors.Join(failed...)
 }
 
-// isGone asks the API server, not the cache, whether a row's pod is gone or finished.
-func (c *Controller) isGone(ctx context.Context, r ledger.Row) (bool, error) {
+// letGoIfGone asks the API server, not the cache, whether a row's pod is gone or
+// finished, and then lets it go. Where one ran whose end nobody saw is known as far as
+// its row or its own last word says.
+func (c *Controller) letGoIfGone(ctx context.Context, r ledger.Row) error {
 	var pod corev1.Pod
 	err := c.client.Get(ctx, r.Pod, &pod)
-	switch {
-	case apierrors.IsNotFound(err):
-		return true, nil
-	case err != nil:
-		return false, fmt.Errorf("ask for pod %s: %w", r.Pod, err)
-	}
-	return pod.UID != r.UID || isFinished(&pod), nil
-}
-
-// letGoUnseen lets go of a pod that nobody saw end. Where it ran is only known as far
-// as its row says.
-func (c *Controller) letGoUnseen(ctx context.Context, r ledger.Row) {
-	if r.Node == "" && !r.Seen {
+	switch same := err == nil && pod.UID == r.UID; {
+	case err != nil && !apierrors.IsNotFound(err):
+		return fmt.Errorf("ask for pod %s: %w", r.Pod, err)
+	case same && !isFinished(&pod):
+		return nil
+	case same:
+		c.ledger.SetNode(r.UID, pod.Spec.NodeName)
+	case r.Node == "":
 		c.ledger.SetNode(r.UID, ledger.UnknownNode)
 	}
 	c.letGo(ctx, r.UID)
+	return nil
 }
 
 // summary is the fabric in one line.

@@ -33,9 +33,8 @@ func (u *unclaimed) update(now map[guid.GUID][]pkey.PKey, pool *guid.Pool, at ti
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for g := range now {
-		if _, known := u.in[g]; !known {
-			_ = pool.Hold(g, u.holder(g)) // one that is held already, or owned, stays so
-		}
+		// Each time: one that somebody owns now may be free the next.
+		_ = pool.Hold(g, u.holder(g))
 		delete(u.gone, g)
 	}
 	for g := range u.in {

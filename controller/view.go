@@ -16,6 +16,11 @@ type view struct {
 	// base is the address that the last full read came from: what it did not list has
 	// no members. "" before the first.
 	base string
+	// current is the address that answered last. What another one showed may be older
+	// than what this one has: behind an address stands a standby at times.
+	current string
+	// blind: the Fabric shows nothing, and its answered writes are all there is.
+	blind bool
 }
 
 // seen is one partition in the view.
@@ -26,16 +31,27 @@ type seen struct {
 	// writes counts changes that were sent. A read that began before one ended says
 	// nothing of it and is dropped.
 	writes int
+	// busy: a change is under way, which counts only when it is answered, and applied if
+	// that is asked for. What a read shows meanwhile is not taken.
+	busy bool
 	// removed says which address answered the Remove of a leaving GUID.
 	removed map[guid.GUID]string
+	// asked is how often a GUID was put in that was in already, in another mode.
+	asked map[guid.GUID]ask
 }
 
-func newView() *view { return &view{parts: map[pkey.PKey]*seen{}} }
+// ask is a mode that UFM was asked for, and how often.
+type ask struct {
+	mode  pkey.Mode
+	times int
+}
+
+func newView(blind bool) *view { return &view{parts: map[pkey.PKey]*seen{}, blind: blind} }
 
 func (v *view) part(p pkey.PKey) *seen {
 	s := v.parts[p]
 	if s == nil {
-		s = &seen{members: map[guid.GUID]pkey.Mode{}, removed: map[guid.GUID]string{}, fresh: v.base != "", from: v.base}
+		s = &seen{members: map[guid.GUID]pkey.Mode{}, removed: map[guid.GUID]string{}, asked: map[guid.GUID]ask{}, fresh: v.base != "", from: v.base}
 		v.parts[p] = s
 	}
 	return s
@@ -49,21 +65,35 @@ func (v *view) members(p pkey.PKey) (list []pkey.Member, fresh bool) {
 	for g, mode := range s.members {
 		list = append(list, pkey.Member{GUID: g, Mode: mode})
 	}
-	return list, s.fresh
+	return list, v.counts(s) && s.fresh
 }
+
+// counts reports whether what is known of a partition came from who answers now.
+func (v *view) counts(s *seen) bool { return v.blind || s.from == v.current }
 
 // holds reports whether UFM is known to have a GUID in a partition in this mode.
 func (v *view) holds(p pkey.PKey, m pkey.Member) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	mode, ok := v.part(p).members[m.GUID]
-	return ok && mode == m.Mode
+	s := v.part(p)
+	mode, ok := s.members[m.GUID]
+	return ok && mode == m.Mode && v.counts(s)
 }
 
 // shows reports whether UFM is known to have a GUID in a partition, in whatever mode.
 func (v *view) shows(p pkey.PKey, g guid.GUID) bool {
 	_, ok := v.mode(p, g)
 	return ok
+}
+
+// showsAny reports whether UFM is known to have any of the GUIDs in a partition.
+func (v *view) showsAny(p pkey.PKey, guids []guid.GUID) bool {
+	for _, g := range guids {
+		if v.shows(p, g) {
+			return true
+		}
+	}
+	return false
 }
 
 // mode is how UFM is known to have a GUID in a partition.
@@ -90,15 +120,30 @@ func (v *view) show(part pkey.Partition, mark int) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	s := v.part(part.PKey)
-	if s.writes != mark {
+	if s.writes != mark || s.busy {
 		return false
 	}
-	s.fresh, s.from = true, part.From
+	s.fresh, s.from, v.current = true, part.From, part.From
 	s.members = make(map[guid.GUID]pkey.Mode, len(part.Members))
 	for _, m := range part.Members {
-		s.members[m.GUID] = m.Mode
+		s.members[m.GUID] = s.stubborn(m)
 	}
 	return true
+}
+
+// stubbornAfter is how often index 0 is asked for before what UFM shows of it is let be.
+const stubbornAfter = 2
+
+// stubborn is the mode that a member counts with. UFM may never show the index that was
+// asked for: a version that does not list it, or a port whose index 0 another partition
+// has. Asking for ever would cost a sweep of the fabric each time. Membership is
+// another matter: it is asked for until it is right.
+func (s *seen) stubborn(m pkey.Member) pkey.Mode {
+	a := s.asked[m.GUID]
+	if a.times >= stubbornAfter && a.mode.Membership == m.Membership {
+		return a.mode
+	}
+	return m.Mode
 }
 
 // mark is the count of writes of one partition.
@@ -115,7 +160,16 @@ func (v *view) writing(p pkey.PKey) {
 	defer v.mu.Unlock()
 	s := v.part(p)
 	s.writes++
-	s.fresh = false
+	s.fresh, s.busy = false, true
+}
+
+// gaveUp notes that a change was not answered as it should be: a read must tell.
+func (v *view) gaveUp(p pkey.PKey) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s := v.part(p)
+	s.writes++
+	s.busy = false
 }
 
 // added notes an answered Add. What the partition showed before counts again, if the
@@ -125,8 +179,12 @@ func (v *view) added(p pkey.PKey, b pkey.Batch, from string) {
 	defer v.mu.Unlock()
 	s := v.part(p)
 	s.writes++
-	s.fresh = s.from == from
+	v.current, s.busy = from, false
+	s.fresh = s.from == from || v.blind
 	for _, g := range b.GUIDs {
+		if shown, in := s.members[g]; in && shown != b.Mode {
+			s.asked[g] = ask{b.Mode, s.asked[g].times + 1}
+		}
 		s.members[g] = b.Mode
 		delete(s.removed, g)
 	}
@@ -138,9 +196,11 @@ func (v *view) removed(p pkey.PKey, guids []guid.GUID, from string) {
 	defer v.mu.Unlock()
 	s := v.part(p)
 	s.writes++
+	v.current, s.busy = from, false
 	for _, g := range guids {
 		s.removed[g] = from
 		delete(s.members, g)
+		delete(s.asked, g)
 	}
 }
 
@@ -199,7 +259,22 @@ func (v *view) showAll(parts []pkey.Partition, marks map[pkey.PKey]int, from str
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.base = from
+	v.base, v.current = from, from
+}
+
+// standing are all GUIDs that UFM is known to show anywhere, and whether all of that
+// can be relied upon.
+func (v *view) standing() (in map[guid.GUID]bool, sure bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	in, sure = map[guid.GUID]bool{}, true
+	for _, s := range v.parts {
+		sure = sure && (v.blind || (s.fresh && v.counts(s)))
+		for g := range s.members {
+			in[g] = true
+		}
+	}
+	return in, sure
 }
 
 // baseFrom is the address of the last full read.
@@ -207,13 +282,6 @@ func (v *view) baseFrom() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.base
-}
-
-// doubt makes a partition be read before anything else is done to it.
-func (v *view) doubt(p pkey.PKey) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.part(p).fresh = false
 }
 
 // pkeys are the partitions in the view.

@@ -18,7 +18,7 @@ func partition(from string, guids ...guid.GUID) pkey.Partition {
 }
 
 func TestAReadThatBeganBeforeAWriteSaysNothing(t *testing.T) {
-	v := newView()
+	v := newView(false)
 	v.showAll(nil, nil, "ufm1")
 	mark := v.mark(5)
 	v.writing(5)
@@ -32,12 +32,16 @@ func TestAReadThatBeganBeforeAWriteSaysNothing(t *testing.T) {
 }
 
 func TestAWriteUnderWayMakesThePartitionUnknown(t *testing.T) {
-	v := newView()
+	v := newView(false)
 	v.show(partition("ufm1", 1), v.mark(5))
 	v.writing(5)
 	if _, fresh := v.members(5); fresh {
 		t.Error("the view is relied upon while a write is unanswered")
 	}
+	if v.show(partition("ufm1", 1), v.mark(5)) {
+		t.Error("a read during the write was taken")
+	}
+	v.gaveUp(5)
 	v.show(partition("ufm1", 1), v.mark(5))
 	if _, fresh := v.members(5); !fresh {
 		t.Error("a read after it does not help")
@@ -45,7 +49,7 @@ func TestAWriteUnderWayMakesThePartitionUnknown(t *testing.T) {
 }
 
 func TestAnAddAnsweredByAnotherUFMIsNotTheWholePicture(t *testing.T) {
-	v := newView()
+	v := newView(false)
 	v.show(partition("ufm1", 1), v.mark(5))
 	v.writing(5)
 	v.added(5, pkey.Batch{Mode: mode0, GUIDs: []guid.GUID{2}}, "standby")
@@ -56,7 +60,7 @@ func TestAnAddAnsweredByAnotherUFMIsNotTheWholePicture(t *testing.T) {
 
 func TestOutMeansAnsweredAndSeenBySame(t *testing.T) {
 	seen := func(removedBy, shownBy string, shows ...guid.GUID) bool {
-		v := newView()
+		v := newView(false)
 		v.show(partition("ufm1", 1), v.mark(5))
 		if removedBy != "" {
 			v.writing(5)

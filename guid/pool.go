@@ -223,7 +223,34 @@ func (p *Pool) Free(g GUID) error {
 	}
 	*s = slot{state: freed, freed: p.freed.PushBack(g)}
 	p.stats.Held--
+	if p.freed.Len() > maxFreed {
+		p.recycle()
+	}
 	return nil
+}
+
+// maxFreed bounds what is remembered of GUIDs that are free again.
+const maxFreed = 1 << 16
+
+// recycle makes all freed GUIDs fresh again. The walk stays where it is, so that it
+// comes to those behind it after all the others.
+func (p *Pool) recycle() {
+	for e := p.freed.Front(); e != nil; e = e.Next() {
+		delete(p.slots, e.Value.(GUID))
+	}
+	p.freed.Init()
+	for i := range p.spans {
+		walk := p.spans[i].walk
+		p.spans[i] = newSpan(p.spans[i].Range)
+		for g := range p.slots {
+			if p.spans[i].Contains(g) {
+				p.spans[i].take(g)
+			}
+		}
+		if walk > p.spans[i].First {
+			p.spans[i].seek(walk - 1)
+		}
+	}
 }
 
 // Owner says who owns g now.

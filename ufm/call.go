@@ -47,8 +47,11 @@ func (c *Client) do(ctx context.Context, r call) (string, error) {
 			return e.name, nil
 		}
 		if !failed.elsewhere() {
-			if !failed.OutcomeUnknown() { // an answer, if not a welcome one
+			switch {
+			case !failed.OutcomeUnknown(): // an answer, if not a welcome one
 				c.current.Store(int64(e.index))
+			case failed.Status == 0: // none: the next call begins with somebody else
+				c.current.Store(int64((e.index + 1) % len(c.endpoints)))
 			}
 			failed.before = before
 			return e.name, failed

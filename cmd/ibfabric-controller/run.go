@@ -52,7 +52,11 @@ func run(ctx context.Context, s *settings) error {
 	if err != nil {
 		return fmt.Errorf("build the scheme: %w", err)
 	}
-	direct, err := prepareCluster(ctx, s, cfg, scheme)
+	var direct client.Client
+	err = untilThere(ctx, libraries, func() error {
+		direct, err = prepareCluster(ctx, s, cfg, scheme)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -101,7 +105,8 @@ func newFabric(s *settings, log *zap.Logger) (controller.Fabric, error) {
 	}
 	return ufm.New(ufm.Config{
 		Addresses: addresses, Scheme: s.Scheme, Port: s.Port, Credentials: source,
-		Timeout: s.FabricTimeout, SkipVerify: s.SkipVerify, Log: log,
+		// One call gets FabricTimeout in all: an address that hangs leaves time for the next.
+		Timeout: s.FabricTimeout / time.Duration(len(addresses)), SkipVerify: s.SkipVerify, Log: log,
 	})
 }
 
@@ -130,6 +135,25 @@ func prepareCluster(ctx context.Context, s *settings, cfg *rest.Config, scheme *
 		}
 	}
 	return direct, controller.CheckCRDs(ctx, direct)
+}
+
+// untilThere repeats a first step for as long as the API server is away: a controller
+// that ends is restarted later and later.
+func untilThere(ctx context.Context, log *zap.Logger, step func() error) error {
+	for said := false; ; said = true {
+		err := step()
+		if err == nil || !controller.IsAway(err) {
+			return err
+		}
+		if !said {
+			log.Warn("the API server does not answer; trying on", zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(2 * time.Second):
+		}
+	}
 }
 
 func newLease(s *settings, cfg *rest.Config) (*controller.Lease, error) {
@@ -200,7 +224,7 @@ func (standby) NeedLeaderElection() bool { return false }
 func describe(s *settings) string {
 	target := s.Plugin
 	if s.Plugin == "ufm" {
-		target = s.Scheme + "://" + s.Addresses
+		target = fmt.Sprintf("%s://%s port %d", s.Scheme, s.Addresses, s.Port)
 	}
 	return fmt.Sprintf("version %s; fabric %s; %s; guids %v; pkeys %s; policy %s; hold %s; sync every %s",
 		version(), s.Fabric, target, s.GUIDs, s.Scope, s.Policy, s.Hold, s.SyncEvery)

@@ -138,7 +138,11 @@ func fill(fs *flag.FlagSet, getenv func(string) string, dirs ...*string) error {
 	}
 	var failed []error
 	fs.VisitAll(func(f *flag.Flag) {
-		if set[f.Name] || f.Name == "config-dir" || f.Name == "ufm-secret-dir" {
+		switch f.Name {
+		case "config-dir", "ufm-secret-dir", "kubeconfig": // client-go reads KUBECONFIG, which may name several
+			return
+		}
+		if set[f.Name] {
 			return
 		}
 		v, err := lookup(envOf(f.Name), getenv, dirs)

@@ -9,7 +9,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/pkey"
 )
@@ -74,6 +73,24 @@ func (l *Ledger) Drop(g guid.GUID) {
 	for _, p := range r.Partitions() {
 		unindex(l.byPKey, p, g)
 	}
+}
+
+// Dropped returns, once, the held GUIDs whose rows were dropped and are gone from the
+// API server as well.
+func (l *Ledger) Dropped() []guid.GUID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var gone []guid.GUID
+	for _, sh := range l.shards.named {
+		for g, generation := range sh.dropped {
+			if sh.saved >= generation {
+				delete(sh.dropped, g)
+				gone = append(gone, g)
+			}
+		}
+	}
+	slices.Sort(gone)
+	return gone
 }
 
 // Get returns the row of a GUID.
@@ -146,6 +163,19 @@ func (l *Ledger) Want(p pkey.PKey) pkey.Want {
 		w.Members = append(w.Members, pkey.Member{GUID: g, Mode: c.Mode})
 	}
 	return w
+}
+
+// Only returns those of the GUIDs whose row is as ok says.
+func (l *Ledger) Only(of []guid.GUID, ok func(Row) bool) []guid.GUID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var list []guid.GUID
+	for _, g := range of {
+		if r := l.rows[g]; r != nil && ok(*r) {
+			list = append(list, g)
+		}
+	}
+	return list
 }
 
 // Untold returns the live GUIDs of a partition that are not stored yet.
@@ -243,17 +273,6 @@ func (l *Ledger) Return(g guid.GUID, now time.Time) bool {
 	r.State, r.Since, r.out = Leaving, now, map[pkey.PKey]bool{}
 	l.shards.dirty(*r)
 	return true
-}
-
-// Replace gives a row other claims: an adopted pod's, when UFM knows better.
-func (l *Ledger) Replace(g guid.GUID, claims []attach.Claim) {
-	r, ok := l.Get(g)
-	if !ok {
-		return
-	}
-	l.Drop(g)
-	r.Claims = claims
-	l.Put(r)
 }
 
 func index[K comparable](m map[K]guids, k K, g guid.GUID) {

@@ -63,6 +63,13 @@ func (r Row) Owner() guid.Owner {
 	return guid.Owner{UID: string(r.UID), Interface: r.Interface, Name: r.Pod.String()}
 }
 
+// MayBeAdded reports whether UFM may be told to take the row's GUID in: its pod lives,
+// and the row is stored.
+func (r Row) MayBeAdded() bool { return r.State == Assigned && r.Told }
+
+// MayBeRemoved reports whether UFM may be told to let the row's GUID go.
+func (r Row) MayBeRemoved() bool { return r.State == Leaving }
+
 // Claim finds the row's claim on p.
 func (r Row) Claim(p pkey.PKey) (attach.Claim, bool) {
 	for _, c := range r.Claims {
@@ -116,6 +123,9 @@ func fromAPI(in v1alpha1.LedgerRow) (Row, error) {
 	g, err := guid.Parse(in.GUID)
 	if err != nil {
 		return Row{}, err
+	}
+	if in.Namespace == "" || in.Pod == "" || in.PodUID == "" || strings.ContainsAny(in.Namespace+in.Pod, "/%") {
+		return Row{}, fmt.Errorf("row of guid %s: %q in namespace %q is no pod", g, in.Pod, in.Namespace)
 	}
 	r := Row{
 		GUID: g, Pod: types.NamespacedName{Namespace: in.Namespace, Name: in.Pod}, UID: in.PodUID,

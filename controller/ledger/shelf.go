@@ -23,6 +23,7 @@ type shard struct {
 	weight         int
 	changed, saved uint64
 	unreadable     []v1alpha1.LedgerRow // rows that were spoilt by hand: kept as they are
+	dropped        map[guid.GUID]uint64 // held rows that went, with the generation that lacks them
 }
 
 // shelf keeps the shards. It belongs to the Ledger and is under its lock.
@@ -63,7 +64,7 @@ func (s *shelf) roomFor(r Row) *shard {
 }
 
 func (s *shelf) open(name, pkeyLabel string) *shard {
-	sh := &shard{name: name, pkey: pkeyLabel, guids: guids{}}
+	sh := &shard{name: name, pkey: pkeyLabel, guids: guids{}, dropped: map[guid.GUID]uint64{}}
 	s.named[name] = sh
 	s.byPKey[pkeyLabel] = append(s.byPKey[pkeyLabel], sh)
 	return sh
@@ -82,6 +83,9 @@ func (s *shelf) remove(r Row) {
 	delete(sh.guids, r.GUID)
 	sh.weight -= weight(r)
 	sh.changed++
+	if r.State == Held {
+		sh.dropped[r.GUID] = sh.changed
+	}
 }
 
 func (s *shelf) dirty(r Row) { s.of[r.GUID].changed++ }

@@ -147,7 +147,7 @@ func TestRule4AGUIDIsHeldUntilUFMWasSeenWithoutItAndTheHoldIsOver(t *testing.T) 
 func TestRule4AnAddThatWasGivenUpIsUndoneBeforeTheHoldCounts(t *testing.T) {
 	w := newWorld(t)
 	w.network("rail1", "0x5")
-	if _, err := w.sim.Inject(ufmsim.Fault{Kind: ufmsim.FaultLate, Op: ufmsim.OpAdd, Count: 1, Delay: 4 * time.Second}); err != nil {
+	if _, err := w.sim.Inject(ufmsim.Fault{Kind: ufmsim.FaultLate, Op: ufmsim.OpAdd, Count: 1, Delay: 8 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.sim.Inject(ufmsim.Fault{Kind: ufmsim.FaultStatus, Op: ufmsim.OpAdd, Status: 503}); err != nil {
@@ -160,6 +160,9 @@ func TestRule4AnAddThatWasGivenUpIsUndoneBeforeTheHoldCounts(t *testing.T) {
 	testbed.Eventually(t, "UFM was told to remove it, though it never showed it", func() (bool, string) {
 		return slices.ContainsFunc(w.sim.Journal(), func(e ufmsim.Entry) bool { return e.Op == ufmsim.OpRemove && e.Status == 200 }), ""
 	})
+	if slices.ContainsFunc(w.sim.Journal(), func(e ufmsim.Entry) bool { return e.Op == ufmsim.OpAdd && !e.Changed.IsZero() }) {
+		t.Fatal("the add came in first: the test proves nothing")
+	}
 	testbed.Eventually(t, "the given-up add came in and was removed again", func() (bool, string) {
 		added, removed := uint64(0), uint64(0)
 		for _, e := range w.sim.Journal() {
@@ -312,16 +315,36 @@ func TestRule7OfTwoClaimsTheOneThatUFMShowsStands(t *testing.T) {
 	}
 	w.network("blue", "0x5")
 	w.network("red", "0x7")
-	w.pod("older", "", written(w.ns, "blue", g, "0x5"))
+	older := w.pod("older", "", written(w.ns, "blue", g, "0x5"))
+	testbed.Eventually(t, "the clock shows another second", func() (bool, string) {
+		return time.Now().Unix() > older.CreationTimestamp.Unix(), ""
+	})
 	w.pod("member", "", written(w.ns, "red", g, "0x7"))
 	w.start()
-	w.event("older", "FabricConflict", "belongs to another pod")
+	w.event("older", "FabricRefused", "stands in pkey 0x7")
 	testbed.Eventually(t, "the ledger says it is the member's", func() (bool, string) {
 		row := w.rows()[g.String()]
 		return row.Pod == "member", fmt.Sprint(row)
 	})
 	w.inUFM(0x7, g)
 	w.inUFM(0x5)
+}
+
+func TestRule7OfTwoEqualClaimsTheOlderPodsStands(t *testing.T) {
+	w := newWorld(t)
+	g := guid.GUID(0x0200000000000042)
+	w.network("rail1", "0x5")
+	older := w.pod("older", "", written(w.ns, "rail1", g, "0x5"))
+	testbed.Eventually(t, "the clock shows another second", func() (bool, string) {
+		return time.Now().Unix() > older.CreationTimestamp.Unix(), ""
+	})
+	w.pod("younger", "", written(w.ns, "rail1", g, "0x5"))
+	w.start()
+	w.event("younger", "FabricConflict", "belongs to another pod")
+	if row := w.rows()[g.String()]; row.Pod != "older" {
+		t.Errorf("the ledger says it is %s's", row.Pod)
+	}
+	w.inUFM(0x5, g)
 }
 
 func TestRule8APausedLeaderWritesNothingWhenItGoesOn(t *testing.T) {
@@ -334,16 +357,36 @@ func TestRule8APausedLeaderWritesNothingWhenItGoesOn(t *testing.T) {
 	w.start()
 	w.pod("b", "rail1")
 	b := w.configured("b")[0]
-	old.signal(syscall.SIGCONT)
-	<-old.end // it finds its lease gone
+	// What it would write is waiting for it when it goes on: deletions and new pods.
 	w.deletePod("a")
 	w.inUFM(0x5, b)
-	rows := w.rows()
-	if rows[a.String()].Pod != "a" || rows[b.String()].Pod != "b" || len(rows) != 2 {
-		t.Errorf("the ledger is %v", rows)
+	const more = 40
+	go old.signal(syscall.SIGCONT)
+	w.createPods(more, func(int) string { return "rail1" })
+	<-old.end // it finds its lease gone
+	want := []guid.GUID{b}
+	for i := range more {
+		want = append(want, w.configured(fmt.Sprintf("p%d", i))[0])
 	}
-	if adds := w.sim.Calls()[ufmsim.OpAdd]; adds != 2 {
-		t.Errorf("UFM got %d adds for two pods", adds)
+	w.inUFM(0x5, want...)
+	if rows := w.rows(); rows[a.String()].Pod != "a" || len(rows) != more+2 {
+		t.Errorf("the ledger has %d rows, and of the first pod %v", len(rows), rows[a.String()])
+	}
+	sent := 0
+	for _, e := range w.sim.Journal() {
+		if e.Op == ufmsim.OpAdd {
+			sent += len(e.Members)
+		}
+	}
+	if sent != more+2 {
+		t.Errorf("UFM was sent %d members for %d pods", sent, more+2)
+	}
+	text := w.said()[0] // the old one's, from the moment it went on
+	for _, line := range strings.Split(text, "\n") {
+		if strings.Contains(line, `"ufm.added"`) && strings.Count(text, `"ufm.added"`) > 1 {
+			t.Errorf("it wrote after its lease: %s", line)
+			break
+		}
 	}
 }
 

@@ -76,9 +76,12 @@ func (d *demo) until(ctx context.Context, cond func(facts) (bool, string)) error
 	next := progressEvery
 	for {
 		f, err := d.look(ctx)
-		ok, state := cond(f)
-		if ok && err == nil {
-			return nil
+		state := fmt.Sprint(err) // half of the facts would make a table that is not true
+		if err == nil {
+			var ok bool
+			if ok, state = cond(f); ok {
+				return nil
+			}
 		}
 		if err := d.ended(); err != nil {
 			return err
@@ -122,6 +125,7 @@ func (d *demo) notThere(err error, f facts) error {
 func (d *demo) showLive(ctx context.Context) error {
 	s := &screen{out: d.out, fd: int(d.out.Fd())}
 	s.live = term.IsTerminal(s.fd)
+	var last facts
 	for {
 		f, err := d.look(ctx)
 		if ctx.Err() != nil {
@@ -130,10 +134,13 @@ func (d *demo) showLive(ctx context.Context) error {
 		if ended := d.ended(); ended != nil {
 			return ended
 		}
-		rows := f.rows()
-		foot := fmt.Sprintf("%s; %d of %d interfaces configured", f.partitions(), configured(rows), len(rows))
+		if err == nil {
+			last = f
+		}
+		rows := last.rows()
+		foot := fmt.Sprintf("%s; %d of %d interfaces configured", last.partitions(), configured(rows), len(rows))
 		if err != nil {
-			foot = err.Error()
+			foot = "the table is old: " + err.Error()
 		}
 		s.show(lines(rows), foot)
 		select {
