@@ -289,3 +289,22 @@ func TestAPodIsStrippedToWhatIsRead(t *testing.T) {
 		t.Errorf("%+v", slim)
 	}
 }
+
+func TestRule8AWriteAsksTheLeaseLastOfAll(t *testing.T) {
+	now := time.Unix(1000, 0)
+	l := &Lease{Interface: &fakeLock{me: "a"}, Valid: 10 * time.Second, Now: func() time.Time { return now }}
+	if err := l.Update(t.Context(), resourcelock.LeaderElectionRecord{HolderIdentity: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	c := &Controller{lease: l, view: newView(false), cfg: Config{FabricTimeout: time.Second}, now: l.Now, after: time.After}
+	c.health = &health{now: l.Now}
+	sent := 0
+	send := func(context.Context) error { sent++; return nil }
+	if err := c.write(t.Context(), 0x5, send); err != nil || sent != 1 {
+		t.Fatalf("the leader's write: %v, %d sent", err, sent)
+	}
+	now = now.Add(time.Hour) // stopped, and gone on: no context has ended yet
+	if err := c.write(t.Context(), 0x5, send); !errors.Is(err, ErrNotLeading) || sent != 1 {
+		t.Errorf("under a lease that has passed: %v, %d sent", err, sent)
+	}
+}

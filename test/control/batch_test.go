@@ -25,7 +25,7 @@ const ufmChange = 200 * time.Millisecond
 func slow(c *ufmsim.Config) { c.Timing.Change = ufmChange }
 
 func TestAThousandPodsAreOneAddForAllThatWaitForAPKey(t *testing.T) {
-	w := newWorld(t, slow)
+	w := newWorldAlone(t, slow)
 	const pods, pkeys = 1000, 10
 	for i := range pkeys {
 		w.network(fmt.Sprintf("rail%d", i), (pkey.PKey(0x100) + pkey.PKey(i)).String())
@@ -64,7 +64,7 @@ func TestAThousandPodsAreOneAddForAllThatWaitForAPKey(t *testing.T) {
 }
 
 func TestPodsThatWaitAreOneAddAPKey(t *testing.T) {
-	w := newWorld(t, slow)
+	w := newWorldAlone(t, slow)
 	w.network("a", "0x5")
 	w.network("b", "0x6")
 	w.createPods(200, func(i int) string { return []string{"a", "b"}[i%2] })
@@ -84,7 +84,7 @@ func TestPodsThatWaitAreOneAddAPKey(t *testing.T) {
 }
 
 func TestTwentyPodsWithEightVFsTakeTwoAdds(t *testing.T) {
-	w := newWorld(t, slow)
+	w := newWorldAlone(t, slow)
 	w.network("rail", "0x5")
 	watch := w.watchPatches()
 	w.start()
@@ -215,7 +215,7 @@ func (p *patches) patchedTwice() []string {
 // BenchmarkOnePod measures what ibfabric adds to UFM's own time, from a pod's creation
 // to the moment a watcher sees it configured. Nothing of it is asserted.
 func BenchmarkOnePod(b *testing.B) {
-	w := newWorld(b, slow)
+	w := newWorldAlone(b, slow)
 	w.network("rail1", "0x5")
 	watch := w.watchPatches()
 	w.start("--log-level=info", "--sync-period=1m")
@@ -242,7 +242,7 @@ func BenchmarkOnePod(b *testing.B) {
 // the same UFM calls and patches takes in the same run.
 func BenchmarkThousandPods(b *testing.B) {
 	for range b.N {
-		w := newWorld(b, slow)
+		w := newWorldAlone(b, slow)
 		const pods, pkeys = 1000, 10
 		for i := range pkeys {
 			w.network(fmt.Sprintf("rail%d", i), (pkey.PKey(0x100) + pkey.PKey(i)).String())

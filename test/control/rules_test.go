@@ -236,6 +236,7 @@ func TestRule5AGUIDIsHeldWhileItsNodeMayStillRunTheOldContainers(t *testing.T) {
 }
 
 func TestRule6WithUFMOrTheAPIServerAwayPodsKeepWhatTheyHave(t *testing.T) {
+	newWorld(t) // for the program
 	bed := testbed.Start(t)
 	if err := bed.InstallNADCRD(t.Context()); err != nil {
 		t.Fatal(err)
@@ -243,7 +244,6 @@ func TestRule6WithUFMOrTheAPIServerAwayPodsKeepWhatTheyHave(t *testing.T) {
 	if err := installCRDs(t.Context(), bed); err != nil {
 		t.Fatal(err)
 	}
-	newWorld(t) // for the program
 	w := worldOn(t, bed)
 	w.network("rail1", "0x5")
 	w.start()

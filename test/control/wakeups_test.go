@@ -172,7 +172,7 @@ func TestAUFMThatHangsIsLeftForTheNext(t *testing.T) {
 }
 
 func TestACleanStopLeavesTheRestToTheNextLeader(t *testing.T) {
-	w := newWorld(t, slow)
+	w := newWorldAlone(t, slow)
 	for i := range 30 {
 		w.network(fmt.Sprintf("rail%d", i), (pkey.PKey(0x100) + pkey.PKey(i)).String())
 	}

@@ -73,8 +73,13 @@ func setUp() {
 		shared.err = err
 		return
 	}
+	shared.stop = func() { _ = os.RemoveAll(dir) }
 	shared.program = filepath.Join(dir, "ibfabric-controller")
 	build := exec.Command("go", "build", "-o", shared.program, "github.com/ibfabric/ibfabric/cmd/ibfabric-controller")
+	if os.Getenv("IBFABRIC_RACE") != "" { // the controller, not this test, under the race detector
+		build = exec.Command("go", "build", "-race", "-o", shared.program, "github.com/ibfabric/ibfabric/cmd/ibfabric-controller")
+		build.Env = append(os.Environ(), "CGO_ENABLED=1")
+	}
 	if out, err := build.CombinedOutput(); err != nil {
 		shared.err = fmt.Errorf("build the controller: %w\n%s", err, out)
 		return
@@ -105,8 +110,18 @@ func installCRDs(ctx context.Context, bed *testbed.Cluster) error {
 	return nil
 }
 
-// newWorld makes a namespace and a UFM for a test.
+// newWorld makes a namespace and a UFM for a test, which runs beside others.
 func newWorld(t testing.TB, edit ...func(*ufmsim.Config)) *world {
+	t.Helper()
+	if test, ok := t.(*testing.T); ok {
+		test.Parallel()
+	}
+	return newWorldAlone(t, edit...)
+}
+
+// newWorldAlone is for tests that count what happens at a time, and want the machine to
+// themselves.
+func newWorldAlone(t testing.TB, edit ...func(*ufmsim.Config)) *world {
 	t.Helper()
 	shared.once.Do(setUp)
 	if shared.err != nil {
@@ -145,6 +160,11 @@ func worldOn(t testing.TB, bed *testbed.Cluster, edit ...func(*ufmsim.Config)) *
 
 // showLogs prints what the controllers said when the test failed.
 func (w *world) showLogs() {
+	for i, text := range w.said() {
+		if strings.Contains(text, "DATA RACE") {
+			w.t.Errorf("controller %d has a data race", i+1)
+		}
+	}
 	if !w.t.Failed() {
 		return
 	}
