@@ -4,8 +4,8 @@ SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Packages without a control plane. Those under test/ start real programs, whose races the
-# detector would not see.
+# Packages without a control plane, and those that start one. The tests of the second kind run
+# the controller as a program: IBFABRIC_RACE=1 builds that one with the race detector.
 UNIT    := $$(go list ./... | grep -v '/test/') ./test/demo
 CONTROL := $$(go list ./test/... | grep '/test/' | grep -v '/test/demo')
 
@@ -27,12 +27,14 @@ unit: ## unit and property tests and fuzz seeds
 	go test $(UNIT)
 
 control: testbed ## tests against a real control plane
-	go test $(CONTROL)
+	go test -parallel 4 $(CONTROL)
 
-race: ## unit tests under the race detector
+race: testbed ## unit tests, and the controller in its tests, under the race detector
 	@if cc=$$(go env CC) && command -v "$$cc" >/dev/null; then \
 		echo "CGO_ENABLED=1 go test -race (unit packages)"; \
 		CGO_ENABLED=1 go test -race $(UNIT); \
+		echo "IBFABRIC_RACE=1 go test ./test/control (the controller under the race detector)"; \
+		IBFABRIC_RACE=1 go test -parallel 4 ./test/control; \
 	else \
 		printf '%s\n' '' '*** SKIPPED: the race detector needs gcc. Nothing was checked for data races. ***' '' >&2; \
 	fi
