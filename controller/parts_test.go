@@ -111,9 +111,9 @@ func TestThePKeyWithTheLongestWaitingPodComesFirst(t *testing.T) {
 	waits := newPending()
 	pod := func(name string) types.NamespacedName { return types.NamespacedName{Namespace: "ns", Name: name} }
 	o := newOldestFirst(func() time.Time { return now }, waits.oldest)
-	waits.add(pod("b"), []pkey.PKey{0x2}, now.Add(-time.Second))
-	waits.add(pod("a"), []pkey.PKey{0x3, 0x2}, now.Add(-time.Minute))
-	waits.add(pod("a"), []pkey.PKey{0x3}, now.Add(-time.Minute))
+	waits.add(pod("b"), []pkey.PKey{0x2}, now.Add(-time.Second), now)
+	waits.add(pod("a"), []pkey.PKey{0x3, 0x2}, now.Add(-time.Minute), now)
+	waits.add(pod("a"), []pkey.PKey{0x3}, now.Add(-time.Minute), now)
 	for _, p := range []pkey.PKey{0x1, 0x2, 0x3} { // nobody waits for 0x1
 		o.Push(p)
 	}
@@ -127,7 +127,7 @@ func TestThePKeyWithTheLongestWaitingPodComesFirst(t *testing.T) {
 	o.Push(0x1)
 	now = now.Add(time.Hour)
 	waits.forget(pod("b"))
-	waits.add(pod("c"), []pkey.PKey{0x2}, now)
+	waits.add(pod("c"), []pkey.PKey{0x2}, now, now)
 	o.Push(0x2)
 	if got := o.Pop(); got != 0x1 {
 		t.Error("a partition that nobody waits for never gets its turn")

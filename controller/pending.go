@@ -15,18 +15,25 @@ import (
 type pending struct {
 	mu     sync.Mutex // protects what follows
 	pods   map[types.NamespacedName][]pkey.PKey
+	first  map[types.NamespacedName]time.Time // when it came here; creation counts in seconds
 	byPKey map[pkey.PKey]map[types.NamespacedName]time.Time // since when
 }
 
 func newPending() *pending {
-	return &pending{pods: map[types.NamespacedName][]pkey.PKey{}, byPKey: map[pkey.PKey]map[types.NamespacedName]time.Time{}}
+	return &pending{
+		pods: map[types.NamespacedName][]pkey.PKey{}, first: map[types.NamespacedName]time.Time{},
+		byPKey: map[pkey.PKey]map[types.NamespacedName]time.Time{},
+	}
 }
 
 // add notes that a pod waits for partitions, since it was made.
-func (n *pending) add(pod types.NamespacedName, partitions []pkey.PKey, since time.Time) {
+func (n *pending) add(pod types.NamespacedName, partitions []pkey.PKey, since, now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.drop(pod)
+	if _, known := n.first[pod]; !known {
+		n.first[pod] = now
+	}
 	n.pods[pod] = partitions
 	for _, p := range partitions {
 		if n.byPKey[p] == nil {
@@ -36,11 +43,14 @@ func (n *pending) add(pod types.NamespacedName, partitions []pkey.PKey, since ti
 	}
 }
 
-// forget drops a pod that waits no longer.
-func (n *pending) forget(pod types.NamespacedName) {
+// forget drops a pod that waits no longer, and says since when it was here.
+func (n *pending) forget(pod types.NamespacedName) (first time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	first = n.first[pod]
+	delete(n.first, pod)
 	n.drop(pod)
+	return first
 }
 
 func (n *pending) drop(pod types.NamespacedName) {

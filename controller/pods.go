@@ -117,7 +117,7 @@ func (c *Controller) expect(pod *corev1.Pod, rows, fresh []ledger.Row) {
 		partitions = append(partitions, r.Partitions()...)
 	}
 	if len(partitions) > 0 && !c.patched.known(pod.UID) {
-		c.pending.add(keyOf(pod), partitions, pod.CreationTimestamp.Time)
+		c.pending.add(keyOf(pod), partitions, pod.CreationTimestamp.Time, c.now())
 	}
 	if len(fresh) > 0 {
 		c.rec.Log(record.PodAssigned, podFields(pod, fresh))

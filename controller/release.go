@@ -55,18 +55,20 @@ func (c *Controller) release(ctx context.Context, pod *corev1.Pod, wanted []want
 	case err != nil:
 		return 0, fmt.Errorf("patch pod %s: %w", keyOf(pod), err)
 	}
-	c.settled(pod, after.ResourceVersion)
-	c.notes.forget(string(pod.UID))
 	f := podFields(pod, rows)
-	f.Took = c.now().Sub(pod.CreationTimestamp.Time)
+	if first := c.settled(pod, after.ResourceVersion); !first.IsZero() {
+		f.Took = c.now().Sub(first)
+	}
+	c.notes.forget(string(pod.UID))
 	c.rec.Log(record.PodConfigured, f)
 	return 0, nil
 }
 
-// settled notes that a pod has all it waited for, as of a version of it.
-func (c *Controller) settled(pod *corev1.Pod, version string) {
+// settled notes that a pod has all it waited for, as of a version of it, and says since
+// when it waited.
+func (c *Controller) settled(pod *corev1.Pod, version string) (since time.Time) {
 	c.patched.set(pod.UID, version)
-	c.pending.forget(keyOf(pod))
+	return c.pending.forget(keyOf(pod))
 }
 
 // patchRefused tells a pod that changed meanwhile, which is read again, from one that

@@ -97,7 +97,7 @@ func newFabric(s *settings, log *zap.Logger) (controller.Fabric, error) {
 	}
 	addresses, err := ufm.ParseAddresses(s.Addresses)
 	if err != nil {
-		return nil, fmt.Errorf("UFM_ADDRESS: %w", err)
+		return nil, err
 	}
 	source := ufm.Static(ufm.CredentialsFrom(os.Getenv))
 	if s.SecretDir != "" {
@@ -117,7 +117,7 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	rules.ExplicitPath = kubeconfig
 	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("find the cluster: %w; set KUBECONFIG, or run in a pod", err)
+		return nil, fmt.Errorf("find the cluster: %w; set KUBECONFIG to a file that is there, or run in a pod", err)
 	}
 	cfg.QPS, cfg.UserAgent = -1, "ibfabric-controller"
 	return cfg, nil

@@ -71,8 +71,8 @@ func envOf(flagName string) string {
 func parse(args []string, getenv func(string) string, out io.Writer) (*settings, error) {
 	s := &settings{}
 	fs := flag.NewFlagSet("ibfabric-controller", flag.ContinueOnError)
-	fs.SetOutput(out)
-	fs.Usage = func() { usage(fs) }
+	fs.SetOutput(io.Discard) // an error is said once, by main, and not under a page of help
+	fs.Usage = func() {}
 
 	var start, end, scope, selector, policy, configDir string
 	fs.StringVar(&s.Kubeconfig, "kubeconfig", "", "`file` to reach the cluster with (none: the pod's own account)")
@@ -113,7 +113,12 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*settings,
 	fs.BoolVar(&s.PrintVersion, "version", false, "print the version and end")
 
 	if err := fs.Parse(args); err != nil {
-		return nil, err
+		if errors.Is(err, flag.ErrHelp) {
+			fs.SetOutput(out)
+			usage(fs)
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w; see --help", err)
 	}
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("%q: flags only; see --help", fs.Arg(0))
