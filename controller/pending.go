@@ -15,7 +15,7 @@ import (
 type pending struct {
 	mu     sync.Mutex // protects what follows
 	pods   map[types.NamespacedName][]pkey.PKey
-	first  map[types.NamespacedName]time.Time // when it came here; creation counts in seconds
+	first  map[types.NamespacedName]time.Time               // when it came here; creation counts in seconds
 	byPKey map[pkey.PKey]map[types.NamespacedName]time.Time // since when
 }
 

@@ -33,11 +33,11 @@ type loop struct {
 
 // pod is one that was seen, with what its patch will say.
 type pod struct {
-	name   string
-	uid    types.UID
-	text   string // the networks annotation as it was seen
-	writes []attach.Write
-	left   int // interfaces not in UFM yet; only the one who calls UFM counts it down
+	namespace, name string
+	uid             types.UID
+	text            string // the networks annotation as it was seen
+	writes          []attach.Write
+	left            int // interfaces not in UFM yet; only the one who calls UFM counts it down
 }
 
 func (l *loop) run(ctx context.Context) error {
@@ -87,7 +87,7 @@ func (l *loop) follow(ctx context.Context, events <-chan watch.Event) error {
 
 // read gives each interface of a pod the next GUID.
 func (l *loop) read(obj *corev1.Pod, next *guid.GUID) (*pod, error) {
-	p := &pod{name: obj.Name, uid: obj.UID, text: obj.Annotations[attach.NetworksAnnotation]}
+	p := &pod{namespace: obj.Namespace, name: obj.Name, uid: obj.UID, text: obj.Annotations[attach.NetworksAnnotation]}
 	elements, err := attach.ParseAnnotation(obj.Namespace, p.text)
 	if err != nil {
 		return nil, fmt.Errorf("pod %s: %w", obj.Name, err)
@@ -147,7 +147,7 @@ type op struct {
 
 func (l *loop) patch(ctx context.Context, p *pod) error {
 	const path = "/metadata/annotations/k8s.v1.cni.cncf.io~1networks"
-	text, err := attach.Edit("", p.text, p.writes)
+	text, err := attach.Edit(p.namespace, p.text, p.writes)
 	if err != nil {
 		return fmt.Errorf("pod %s: %w", p.name, err)
 	}

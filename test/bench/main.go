@@ -1,0 +1,175 @@
+// Command bench measures how long pods wait for their GUIDs and partitions: ibfabric, beside
+// the least that any program has to do (test/bench/bare) and ib-kubernetes, in the same run,
+// against a real API server and ufm-sim, whose changes take 200 ms, one at a time.
+// `make bench` runs it. It prints a table, and writes all it measured to build/bench.json.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/ibfabric/ibfabric/deploy"
+	"github.com/ibfabric/ibfabric/test/testbed"
+)
+
+// ufmChange is about what a UFM of a few hundred nodes takes for a change.
+const ufmChange = 200 * time.Millisecond
+
+type options struct {
+	only          string
+	noPeer, quick bool
+	peerLimit     time.Duration
+	keep          string
+}
+
+func main() {
+	// The kernel ends the programs started here when the thread that started them ends;
+	// the main thread lives as long as the process.
+	runtime.LockOSThread()
+	var o options
+	flag.StringVar(&o.only, "only", "", "`cases` to run, by commas: "+names(cases(false)))
+	flag.BoolVar(&o.noPeer, "no-peer", false, "leave ib-kubernetes out")
+	flag.BoolVar(&o.quick, "quick", false, "a tenth of the pods")
+	flag.DurationVar(&o.peerLimit, "peer-limit", 90*time.Second, "time that ib-kubernetes gets for pods to come, and for them to go")
+	flag.StringVar(&o.keep, "keep", "", "`folder` to keep the contenders' logs in")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	chosen, err := choose(cases(o.quick), o.only)
+	if err != nil {
+		return err
+	}
+	root, err := sourceTree(ctx)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "ibfabric-bench-")
+	if err != nil {
+		return fmt.Errorf("make a folder for the benchmark: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	machine := thisMachine() // before the builds put load on it
+	all, err := contenders(ctx, root, dir, o)
+	if err != nil {
+		return err
+	}
+	bed, err := startCluster(ctx, filepath.Join(dir, "cluster"))
+	if err != nil {
+		return err
+	}
+	defer bed.Stop()
+	rep := Report{Date: time.Now().UTC().Truncate(time.Second), Machine: machine, UFMChangeMS: ufmChange.Milliseconds(), PeerLimitS: o.peerLimit.Seconds()}
+	if rep.Versions, err = versions(ctx, root, bed, all); err != nil {
+		return err
+	}
+	logs := dir
+	if o.keep != "" {
+		logs = o.keep
+	}
+	err = rep.fill(ctx, bed, logs, chosen, all)
+	fmt.Print("\n", rep.table()) // after a failure too: what is measured is measured
+	return errors.Join(err, rep.write(filepath.Join(root, "build", "bench.json")))
+}
+
+func (r *Report) fill(ctx context.Context, bed *testbed.Cluster, logs string, chosen []testCase, all []contender) error {
+	number := 0
+	for _, c := range chosen {
+		for _, who := range all {
+			if who.peer && c.NoPeer {
+				continue
+			}
+			number++
+			fmt.Fprintf(os.Stderr, "bench: %s, %s\n", c.Title, who.name)
+			res, err := measure(ctx, bed, logs, c, who, number)
+			if err != nil {
+				return err
+			}
+			r.Results = append(r.Results, res)
+		}
+	}
+	return nil
+}
+
+// contenders builds those that run.
+func contenders(ctx context.Context, root, dir string, o options) ([]contender, error) {
+	stop := report(func() string { return "building the contenders" })
+	err := buildOwn(ctx, root, dir)
+	stop()
+	if err != nil {
+		return nil, err
+	}
+	all := []contender{bareLoop(dir), ibfabric(dir)}
+	if o.noPeer {
+		return all, nil
+	}
+	peer, err := ibKubernetes(ctx, root, o.peerLimit)
+	switch {
+	case errors.Is(err, errNoCompiler):
+		fmt.Fprintf(os.Stderr, "\n*** SKIPPED: ib-kubernetes needs gcc (%v). Nothing is measured of it. ***\n\n", err)
+		return all, nil
+	case err != nil:
+		return nil, fmt.Errorf("%w (-no-peer leaves ib-kubernetes out)", err)
+	}
+	return append(all, peer), nil
+}
+
+func startCluster(ctx context.Context, dir string) (*testbed.Cluster, error) {
+	bed, err := testbed.Run(ctx, dir, testbed.WithLog(os.Stderr))
+	if err != nil {
+		return nil, fmt.Errorf("start a control plane: %w", err)
+	}
+	if err := prepare(ctx, bed); err != nil {
+		bed.Stop()
+		return nil, err
+	}
+	return bed, nil
+}
+
+func prepare(ctx context.Context, bed *testbed.Cluster) error {
+	if err := bed.InstallNADCRD(ctx); err != nil {
+		return fmt.Errorf("install the CRD of networks: %w", err)
+	}
+	files, err := deploy.CRDs.ReadDir("crds")
+	if err != nil {
+		return fmt.Errorf("read ibfabric's CRDs: %w", err)
+	}
+	for _, f := range files {
+		text, err := deploy.CRDs.ReadFile("crds/" + f.Name())
+		if err != nil {
+			return fmt.Errorf("read ibfabric's CRDs: %w", err)
+		}
+		if err := bed.Apply(ctx, text); err != nil {
+			return fmt.Errorf("install ibfabric's CRDs: %w", err)
+		}
+	}
+	if err := bed.CreateNode(ctx, nodeName); err != nil {
+		return fmt.Errorf("make a node: %w", err)
+	}
+	return nil
+}
+
+// sourceTree is the folder of go.mod, wherever in the tree one stands.
+func sourceTree(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the source tree: %w", err)
+	}
+	return filepath.Dir(strings.TrimSpace(string(out))), nil
+}

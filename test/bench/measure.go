@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/ibfabric/ibfabric/test/testbed"
+	"github.com/ibfabric/ibfabric/ufm/ufmsim"
+)
+
+const emptyPoll = 20 * time.Millisecond
+
+// measure runs one contender through one case, in a world of its own, which it leaves empty.
+func measure(ctx context.Context, bed *testbed.Cluster, dir string, c testCase, who contender, number int) (Result, error) {
+	ns := fmt.Sprintf("bench-%d", number)
+	w, err := newWorld(ctx, bed, c, ns)
+	if err != nil {
+		return Result{}, err
+	}
+	defer w.ufm.Close()
+	watchCtx, endWatch := context.WithCancel(ctx)
+	defer endWatch()
+	pods, err := w.record(watchCtx)
+	if err != nil {
+		return Result{}, err
+	}
+	p, err := who.startOn(ctx, w, filepath.Join(dir, ns+".log"))
+	if err != nil {
+		return Result{}, err
+	}
+	m := &measurement{world: w, who: who, pods: pods, process: p}
+	defer p.stop()
+	if err := m.run(ctx); err != nil {
+		return Result{}, err
+	}
+	return m.result, nil
+}
+
+// measurement is one contender at work in one world.
+type measurement struct {
+	*world
+	who     contender
+	pods    *recorder
+	process *process
+	result  Result
+}
+
+func (m *measurement) run(ctx context.Context) error {
+	m.result = Result{Case: m.Name, Title: m.Title, Contender: m.who.name, Pods: m.Pods, OneByOne: m.OneByOne}
+	if err := m.come(ctx); err != nil {
+		return fmt.Errorf("%s, %s: create pods: %w", m.Title, m.who.name, err)
+	}
+	if !m.result.Create.Finished {
+		m.process.stop() // it would go on at the next one's expense
+	}
+	if err := m.goAway(ctx); err != nil {
+		return fmt.Errorf("%s, %s: delete pods: %w", m.Title, m.who.name, err)
+	}
+	m.process.stop()
+	m.result.CPUSeconds = m.process.cpu().Seconds()
+	return nil
+}
+
+// come measures pods that come, until all are configured or the limit is over.
+func (m *measurement) come(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, m.who.limit)
+	defer cancel()
+	stop := report(func() string {
+		n, _ := m.pods.progress()
+		return fmt.Sprintf("%s, %s: %d of %d configured", m.Title, m.who.name, n, m.Pods)
+	})
+	defer stop()
+	m.sim.ResetCalls()
+	finished, err := m.create(ctx, limited)
+	if err == nil {
+		err = ctx.Err()
+	}
+	m.pods.summarize(&m.result, m.OneByOne)
+	m.result.Create.Finished = finished
+	m.result.Create.count(m.sim.Calls())
+	return err
+}
+
+func (m *measurement) create(ctx, limited context.Context) (finished bool, err error) {
+	if !m.OneByOne {
+		began := time.Now()
+		if err := each(ctx, m.Pods, m.createPod); err != nil {
+			return false, err
+		}
+		m.result.CreatingSeconds = time.Since(began).Seconds()
+		return m.pods.until(limited, m.Pods, m.process)
+	}
+	for i := range m.Pods {
+		if err := m.createPod(ctx, i); err != nil {
+			return false, err
+		}
+		if ok, err := m.pods.until(limited, i+1, m.process); err != nil || !ok {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// goAway measures all pods being deleted at once (also those that came one by one), until
+// UFM is empty. Of a case that was not finished it only removes the pods.
+func (m *measurement) goAway(ctx context.Context) error {
+	stop := report(func() string {
+		return fmt.Sprintf("%s, %s: deleting, %d GUIDs in UFM", m.Title, m.who.name, m.members())
+	})
+	defer stop()
+	m.sim.ResetCalls()
+	began := time.Now()
+	if err := each(ctx, m.pods.count(), m.deletePod); err != nil {
+		return err
+	}
+	m.result.DeletingSeconds = time.Since(began).Seconds()
+	if !m.result.Create.Finished {
+		return nil
+	}
+	finished, err := m.untilEmpty(ctx, began.Add(m.who.limit))
+	m.result.Delete.Finished = finished
+	m.result.Delete.count(m.sim.Calls())
+	m.result.Delete.Seconds = time.Since(began).Seconds()
+	if last := m.lastRemove(); finished && last.After(began) {
+		m.result.Delete.Seconds = last.Sub(began).Seconds()
+	}
+	return err
+}
+
+func (m *measurement) untilEmpty(ctx context.Context, deadline time.Time) (bool, error) {
+	for m.members() > 0 {
+		if time.Now().After(deadline) {
+			return false, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-m.process.done:
+			return false, m.process.ended()
+		case <-time.After(emptyPoll):
+		}
+	}
+	return true, nil
+}
+
+func (m *measurement) lastRemove() time.Time {
+	for _, e := range slices.Backward(m.sim.Journal()) {
+		if e.Op == ufmsim.OpRemove {
+			return e.Changed
+		}
+	}
+	return time.Time{}
+}

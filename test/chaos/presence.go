@@ -1,0 +1,121 @@
+package chaos
+
+import (
+	"time"
+
+	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/pkey"
+	"github.com/ibfabric/ibfabric/ufm/ufmsim"
+)
+
+// place is a GUID in a partition.
+type place struct {
+	guid guid.GUID
+	pkey pkey.PKey
+}
+
+// stay is a time in which a UFM had a GUID in a partition, in one mode.
+type stay struct {
+	mode     pkey.Mode
+	from, to time.Time // to is zero while it lasts
+}
+
+func (s stay) at(t time.Time) bool { return !s.from.After(t) && (s.to.IsZero() || t.Before(s.to)) }
+
+// move is a GUID that a call put in or took out.
+type move struct {
+	place
+	ufm   string
+	entry ufmsim.Entry
+}
+
+// presence is one UFM's past, played again from its journal.
+type presence struct {
+	of          *ufm
+	stays       map[place][]stay
+	puts, takes []move
+}
+
+func replay(u *ufm) *presence {
+	p := &presence{of: u, stays: map[place][]stay{}}
+	for _, part := range u.first {
+		for _, m := range part.Members {
+			p.enter(place{m.GUID, part.PKey}, m.Mode, time.Time{})
+		}
+	}
+	for _, e := range u.sim.Journal() {
+		if !e.Changed.IsZero() {
+			p.play(e)
+		}
+	}
+	return p
+}
+
+func (p *presence) play(e ufmsim.Entry) {
+	switch e.Op {
+	case ufmsim.OpAdd:
+		p.put(e)
+	case ufmsim.OpPut:
+		in := map[guid.GUID]bool{}
+		for _, m := range e.Members {
+			in[m.GUID] = true
+		}
+		for at := range p.stays {
+			if at.pkey == e.PKey && !in[at.guid] {
+				p.take(e, at)
+			}
+		}
+		p.put(e)
+	case ufmsim.OpRemove, ufmsim.OpDelete:
+		for _, m := range e.Members {
+			p.take(e, place{m.GUID, e.PKey})
+		}
+	case ufmsim.OpWipe: // nobody's fault
+		for at := range p.stays {
+			p.leave(at, e.Changed)
+		}
+	}
+}
+
+func (p *presence) put(e ufmsim.Entry) {
+	for _, m := range e.Members {
+		at := place{m.GUID, e.PKey}
+		p.puts = append(p.puts, move{at, p.of.name, e})
+		p.enter(at, m.Mode, e.Changed)
+	}
+}
+
+func (p *presence) take(e ufmsim.Entry, at place) {
+	if p.leave(at, e.Changed) {
+		p.takes = append(p.takes, move{at, p.of.name, e})
+	}
+}
+
+func (p *presence) enter(at place, mode pkey.Mode, when time.Time) {
+	list := p.stays[at]
+	if n := len(list); n > 0 && list[n-1].to.IsZero() && list[n-1].mode == mode {
+		return
+	}
+	p.leave(at, when)
+	p.stays[at] = append(p.stays[at], stay{mode: mode, from: when})
+}
+
+func (p *presence) leave(at place, when time.Time) bool {
+	list := p.stays[at]
+	if len(list) == 0 || !list[len(list)-1].to.IsZero() {
+		return false
+	}
+	list[len(list)-1].to = when
+	return true
+}
+
+// had reports whether this UFM had a GUID in a partition, in this mode, at some moment
+// of a time.
+func (p *presence) had(at place, mode pkey.Mode, from, to time.Time) bool {
+	for _, s := range p.stays[at] {
+		if s.mode == mode && !s.from.After(to) && (s.to.IsZero() || s.to.After(from)) {
+			return true
+		}
+	}
+	return false
+}
