@@ -140,6 +140,9 @@ func (c *Controller) Adopted() <-chan struct{} { return c.adopted }
 // Start works until ctx ends. It is called once, when this replica leads.
 func (c *Controller) Start(ctx context.Context) error {
 	c.ledSince.store(c.now())
+	if c.lease != nil {
+		c.lease.KeepUntil(c.removeAfter())
+	}
 	c.rec.Log(record.LeaderElected, record.Fields{Detail: c.leadDetail()})
 	defer c.rec.Log(record.LeaderStopped, record.Fields{})
 	if err := c.adopt(ctx); err != nil {
@@ -221,6 +224,7 @@ func (c *Controller) writeContext(ctx context.Context) (call context.Context, do
 	stop := context.AfterFunc(ctx, func() {
 		defer cancel()
 		if c.leading() != nil {
+			cut.Store(true)
 			return
 		}
 		select {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ibfabric/ibfabric/controller/record"
+	"github.com/ibfabric/ibfabric/pkey"
 )
 
 // health knows whether UFM answers reads and whether it takes changes, and says so when
@@ -69,9 +70,12 @@ func (h *health) isDown() bool {
 // appliedPoll is how often LastUpdated is asked while a change is on its way.
 const appliedPoll = 250 * time.Millisecond
 
+// waitsApplied reports whether changes count only when LastUpdated has moved.
+func (c *Controller) waitsApplied() bool { return c.cfg.WaitApplied && c.applier != nil }
+
 // beforeChange is what LastUpdated says before a change; "" when nobody asks.
 func (c *Controller) beforeChange(ctx context.Context) (string, error) {
-	if !c.cfg.WaitApplied || c.applier == nil {
+	if !c.waitsApplied() {
 		return "", nil
 	}
 	// LastUpdated counts in seconds: two changes within one could not be told apart.
@@ -85,11 +89,23 @@ func (c *Controller) beforeChange(ctx context.Context) (string, error) {
 	return text, nil
 }
 
-// untilApplied waits for LastUpdated to move, and fails when it does not in time.
-func (c *Controller) untilApplied(ctx context.Context, before string) error {
-	if !c.cfg.WaitApplied || c.applier == nil {
+// untilApplied waits until all members of a partition count that UFM took. What a wait
+// that failed left over is waited for again with the next pass.
+func (c *Controller) untilApplied(ctx context.Context, p pkey.PKey) error {
+	if !c.waitsApplied() {
 		return nil
 	}
+	for before, waits := c.view.awaited(p); waits; before, waits = c.view.awaited(p) {
+		if err := c.untilMoved(ctx, p, before); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// untilMoved waits for LastUpdated to say something else than before, and fails when it
+// does not in time.
+func (c *Controller) untilMoved(ctx context.Context, p pkey.PKey, before string) error {
 	for end := c.now().Add(c.cfg.FabricTimeout); c.now().Before(end); {
 		text, err := c.applier.LastUpdated(ctx)
 		if err != nil {
@@ -97,13 +113,14 @@ func (c *Controller) untilApplied(ctx context.Context, before string) error {
 		}
 		if text != before {
 			c.lastApplied.store(c.now())
+			c.view.applied(p, text)
 			return nil
 		}
 		if err := c.sleep(ctx, appliedPoll); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("UFM took the change and did not apply it within %s", c.cfg.FabricTimeout)
+	return fmt.Errorf("UFM took a change of pkey %s and did not apply it within %s", p, c.cfg.FabricTimeout)
 }
 
 // sleep waits, unless the leader's time ends.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller/ledger"
 	"github.com/ibfabric/ibfabric/controller/record"
 	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/pkey"
 )
 
 // hold takes GUIDs that UFM was seen without from their owners. From now on they wait.
@@ -46,14 +48,17 @@ func (c *Controller) sweep(ctx context.Context) error {
 	if c.cfg.Policy == DryRun || c.removeAfter().After(c.now()) {
 		return nil
 	}
-	standing, sure := c.view.standing()
+	standing, unsure := c.view.standing()
+	seenOut := func(r ledger.Row) bool {
+		return !standing[r.GUID] && !slices.ContainsFunc(r.Partitions(), func(p pkey.PKey) bool { return unsure[p] })
+	}
 	var nodes corev1.NodeList
 	if err := c.cache.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list nodes from the cache: %w", err)
 	}
 	for _, r := range c.ledger.All() {
-		if r.State == ledger.Held && sure && !standing[r.GUID] && c.holdIsOver(nodes.Items, r) {
-			c.ledger.Drop(r.GUID)
+		if r.State == ledger.Held && seenOut(r) && c.holdIsOver(nodes.Items, r) {
+			c.ledger.DropHeld(r.GUID)
 		}
 	}
 	err := c.store.CommitAll(ctx)

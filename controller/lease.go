@@ -23,12 +23,16 @@ type Lease struct {
 	// which is shorter than the lease.
 	Valid time.Duration
 	Now   func() time.Time
+	// Holder asks the API server who has the lease. It is a lock of its own: the one
+	// above is the elector's, and not to be used beside it.
+	Holder func(context.Context) (string, error)
 
 	mu        sync.Mutex // protects what follows
 	renewed   time.Time
-	former    string // who held the lease before us; "" when it was let go cleanly, or nobody
-	writing   int    // writes to UFM that are not answered
-	unsettled bool   // one was given up
+	former    string    // who held the lease before us; "" when it was let go cleanly, or nobody
+	writing   int       // writes to UFM that are not answered
+	unsettled bool      // one was given up
+	until     time.Time // not to be let go before
 }
 
 // Get implements resourcelock.Interface.
@@ -60,10 +64,10 @@ func (l *Lease) Update(ctx context.Context, r resourcelock.LeaderElectionRecord)
 	}
 	l.mu.Lock()
 	l.renewed = time.Time{}
-	unsettled := l.unsettled || l.writing > 0
+	unsettled := l.unsettled || l.writing > 0 || l.Now().Before(l.until)
 	l.mu.Unlock()
 	if unsettled {
-		return errors.New("a write to UFM is unanswered: the lease is left to run out")
+		return errors.New("a write to UFM may be under way: the lease is left to run out")
 	}
 	return l.Interface.Update(ctx, r)
 }
@@ -91,14 +95,22 @@ func (l *Lease) Leading() error {
 
 // StillLeading asks the API server who leads.
 func (l *Lease) StillLeading(ctx context.Context) error {
-	r, _, err := l.Interface.Get(ctx)
+	holder, err := l.Holder(ctx)
 	if err != nil {
 		return fmt.Errorf("read the lease: %w", err)
 	}
-	if r.HolderIdentity != l.Identity() {
-		return fmt.Errorf("%w: %s does", ErrNotLeading, r.HolderIdentity)
+	if holder != l.Identity() {
+		return fmt.Errorf("%w: %s does", ErrNotLeading, holder)
 	}
 	return nil
+}
+
+// KeepUntil makes the lease run out rather than be let go before a time: as long as a
+// former leader's write may come in, the next one must know of it as well.
+func (l *Lease) KeepUntil(t time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until = t
 }
 
 // Former is who held the lease before, unless it was let go cleanly.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -24,7 +25,7 @@ func (c *Controller) syncPartition(ctx context.Context, p pkey.PKey) (time.Durat
 	if p == 0 {
 		return 0, c.syncUnpartitioned(ctx)
 	}
-	if err := c.look(ctx, p); err != nil {
+	if err := errors.Join(c.look(ctx, p), c.untilApplied(ctx, p)); err != nil {
 		return 0, err
 	}
 	if err := c.storeFresh(ctx, p); err != nil {
@@ -50,7 +51,9 @@ const lookAgain = 10 * time.Millisecond
 // wake lets the pods go on that wait for p and are complete now, however that came about.
 func (c *Controller) wake(p pkey.PKey) {
 	for _, key := range c.pending.of(p) {
-		if rows := c.ledger.OfName(key); len(rows) > 0 && c.complete(rows) {
+		// A former pod of that name has rows as well, on their way out.
+		rows := slices.DeleteFunc(c.ledger.OfName(key), func(r ledger.Row) bool { return r.State != ledger.Assigned })
+		if len(rows) > 0 && c.complete(rows) {
 			c.pods.Add(key)
 		}
 	}
@@ -133,6 +136,9 @@ func (c *Controller) add(ctx context.Context, p pkey.PKey, b pkey.Batch) error {
 		return nil
 	}
 	start := c.now()
+	if c.waitsApplied() {
+		c.view.await(p, b, before)
+	}
 	var from string
 	err = c.write(ctx, p, func(call context.Context) error {
 		from, err = c.fabric.Add(call, p, b)
@@ -141,11 +147,10 @@ func (c *Controller) add(ctx context.Context, p pkey.PKey, b pkey.Batch) error {
 	if err != nil {
 		return err
 	}
-	if err := c.untilApplied(ctx, before); err != nil {
-		c.view.gaveUp(p)
+	c.view.added(p, b, from)
+	if err := c.untilApplied(ctx, p); err != nil {
 		return fmt.Errorf("add %d guids to pkey %s: %w", len(b.GUIDs), p, err)
 	}
-	c.view.added(p, b, from)
 	c.rec.Log(record.UFMAdded, record.Fields{
 		PKeys: []pkey.PKey{p}, GUIDs: b.GUIDs, Membership: b.Mode.String(), Count: len(b.GUIDs), Took: c.now().Sub(start),
 	})
@@ -163,11 +168,15 @@ func (c *Controller) write(ctx context.Context, p pkey.PKey, send func(context.C
 		return err
 	}
 	c.view.writing(p)
+	answered := false
+	defer func() { // also after a panic below: a partition that stays busy is never read again
+		if !answered {
+			c.view.gaveUp(p)
+		}
+	}()
 	err := send(call)
 	c.health.wrote(err)
-	if err != nil {
-		c.view.gaveUp(p)
-	}
+	answered = err == nil
 	return err
 }
 
@@ -247,13 +256,12 @@ func (c *Controller) remove(ctx context.Context, p pkey.PKey, guids []guid.GUID)
 	if err != nil {
 		return err
 	}
-	if changes { // a Remove of what is not there moves nothing, and is nothing to wait for
-		if err := c.untilApplied(ctx, before); err != nil {
-			c.view.gaveUp(p)
+	c.view.removed(p, guids, from)
+	if changes && c.waitsApplied() { // a Remove of what is not there moves nothing to wait for
+		if err := c.untilMoved(ctx, p, before); err != nil {
 			return fmt.Errorf("remove %d guids from pkey %s: %w", len(guids), p, err)
 		}
 	}
-	c.view.removed(p, guids, from)
 	c.metFrom(from)
 	return nil
 }

@@ -243,7 +243,7 @@ func TestAnUnclaimedGUIDIsKeptFromPodsUntilItIsGone(t *testing.T) {
 	}
 	u, at := newUnclaimed(), time.Unix(1000, 0)
 	owner := guid.Owner{UID: "u", Interface: "net1"}
-	u.update(map[guid.GUID][]pkey.PKey{1: {5}}, pool, at, time.Minute)
+	u.update(map[guid.GUID][]pkey.PKey{1: {5}}, nil, pool, at, time.Minute)
 	if _, err := pool.Allocate(owner); err == nil {
 		t.Error("it was given out")
 	}
@@ -251,11 +251,11 @@ func TestAnUnclaimedGUIDIsKeptFromPodsUntilItIsGone(t *testing.T) {
 	if pool.Assign(owner, 1) == nil {
 		t.Error("a pod in another partition got it by asking")
 	}
-	u.update(nil, pool, at, time.Minute)
+	u.update(map[guid.GUID][]pkey.PKey{}, nil, pool, at, time.Minute)
 	if pool.Assign(owner, 1) == nil {
 		t.Error("it was free at once")
 	}
-	u.update(nil, pool, at.Add(time.Minute), time.Minute)
+	u.update(map[guid.GUID][]pkey.PKey{}, nil, pool, at.Add(time.Minute), time.Minute)
 	if err := pool.Assign(owner, 1); err != nil {
 		t.Errorf("it never came back: %v", err)
 	}
@@ -267,7 +267,7 @@ func TestAPinnedUnclaimedGUIDGoesToAPodOfItsPartitions(t *testing.T) {
 		t.Fatal(err)
 	}
 	u := newUnclaimed()
-	u.update(map[guid.GUID][]pkey.PKey{1: {5}}, pool, time.Now(), time.Minute)
+	u.update(map[guid.GUID][]pkey.PKey{1: {5}}, nil, pool, time.Now(), time.Minute)
 	u.claim(pool, 1, []attach.Claim{{PKey: 5}, {PKey: 6}})
 	if err := pool.Assign(guid.Owner{UID: "u", Interface: "net1"}, 1); err != nil {
 		t.Error(err)

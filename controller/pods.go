@@ -35,21 +35,27 @@ func (c *Controller) syncPod(ctx context.Context, key types.NamespacedName) (tim
 	}
 	c.ledger.SetNode(pod.UID, pod.Spec.NodeName)
 	if pod.Annotations[attach.NetworksAnnotation] == "" {
+		c.pending.forget(key)
 		return 0, nil
 	}
 	wanted, err := c.wanted(ctx, pod)
 	if err != nil || len(wanted) == 0 {
+		c.pending.forget(key)
 		return 0, c.refusePod(pod, err)
 	}
 	if why := leaveAlone(pod, c.cfg.gate()); why != "" {
+		c.pending.forget(key)
 		return 0, c.leaveBe(pod, why)
 	}
 	rows, err := c.assign(pod, wanted)
 	if err != nil {
 		return c.waitForGUID(pod, err)
 	}
+	// Among those that wait before it is looked whether it must: who completes a
+	// partition in between wakes it.
+	c.expect(pod, wanted, rows)
 	if len(rows) == 0 || !c.complete(rows) {
-		return 0, nil // who moves a partition on wakes the pods that wait for it
+		return 0, nil
 	}
 	return c.release(ctx, pod, wanted, rows)
 }
@@ -90,7 +96,7 @@ func (c *Controller) assign(pod *corev1.Pod, wanted []want) ([]ledger.Row, error
 		have[r.Interface] = r
 	}
 	var rows, fresh []ledger.Row
-	defer func() { c.expect(pod, rows, fresh) }()
+	defer func() { c.begin(pod, fresh) }()
 	for _, w := range wanted {
 		if r, ok := have[w.Interface]; ok {
 			c.noteChangedNetwork(r, w.net)
@@ -109,16 +115,22 @@ func (c *Controller) assign(pod *corev1.Pod, wanted []want) ([]ledger.Row, error
 	return rows, nil
 }
 
-// expect puts a pod among those that wait for their partitions, and lets the partitions
-// of its new rows be looked at.
-func (c *Controller) expect(pod *corev1.Pod, rows, fresh []ledger.Row) {
+// expect puts a pod among those that wait for their partitions, if it is to be let go on.
+func (c *Controller) expect(pod *corev1.Pod, wanted []want, rows []ledger.Row) {
+	ungated := gateIndex(pod, c.cfg.gate()) < 0
+	if len(rows) == 0 || pod.DeletionTimestamp != nil || (ungated && (pod.Status.Phase == corev1.PodRunning || saysSo(wanted, rows))) {
+		c.pending.forget(keyOf(pod))
+		return
+	}
 	var partitions []pkey.PKey
 	for _, r := range rows {
 		partitions = append(partitions, r.Partitions()...)
 	}
-	if len(partitions) > 0 && !c.patched.known(pod.UID) {
-		c.pending.add(keyOf(pod), partitions, pod.CreationTimestamp.Time, c.now())
-	}
+	c.pending.add(keyOf(pod), partitions, pod.CreationTimestamp.Time, c.now())
+}
+
+// begin lets the partitions of new rows be looked at.
+func (c *Controller) begin(pod *corev1.Pod, fresh []ledger.Row) {
 	if len(fresh) > 0 {
 		c.rec.Log(record.PodAssigned, podFields(pod, fresh))
 	}

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -71,6 +72,7 @@ func heard[T comparable](c *Controller) func(T, int, error) {
 		switch {
 		case err == nil:
 			c.notes.forget(about)
+		case errors.Is(err, errStale):
 		case c.notes.once(about, err.Error()) && !(isFabricError(err) && c.health.isDown()):
 			c.rec.Log(record.WorkFailed, record.Fields{Detail: fmt.Sprint(key), Attempt: attempt, Err: err})
 		}
@@ -96,12 +98,13 @@ const idleWeight = 30 * time.Second
 type oldestFirst struct {
 	items  []pkey.PKey // like pushed, under the workqueue's lock
 	pushed map[pkey.PKey]time.Time
+	served map[pkey.PKey]time.Time // when it had its last turn
 	now    func() time.Time
 	oldest func(pkey.PKey) (time.Time, bool) // since when a pod waits for it
 }
 
 func newOldestFirst(now func() time.Time, oldest func(pkey.PKey) (time.Time, bool)) *oldestFirst {
-	return &oldestFirst{pushed: map[pkey.PKey]time.Time{}, now: now, oldest: oldest}
+	return &oldestFirst{pushed: map[pkey.PKey]time.Time{}, served: map[pkey.PKey]time.Time{}, now: now, oldest: oldest}
 }
 
 // Touch implements workqueue.Queue.
@@ -128,13 +131,15 @@ func (o *oldestFirst) Pop() pkey.PKey {
 	o.items[first] = o.items[len(o.items)-1]
 	o.items = o.items[:len(o.items)-1]
 	delete(o.pushed, p)
+	o.served[p] = o.now()
 	return p
 }
 
-// since is when a partition came to wait; without a pod that waits it stands back.
+// since is when a partition came to wait; without a pod that waits it stands back. A pod
+// that its partition cannot help, turn after turn, does not keep the others from theirs.
 func (o *oldestFirst) since(p pkey.PKey) time.Time {
 	if since, ok := o.oldest(p); ok {
-		return since
+		return later(since, o.served[p])
 	}
 	return o.pushed[p].Add(idleWeight)
 }

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,8 +18,9 @@ import (
 	"github.com/ibfabric/ibfabric/controller/record"
 )
 
-// staleRetry is how soon a pod is looked at again that changed under our patch.
-const staleRetry = 50 * time.Millisecond
+// errStale says that a pod changed under our patch: it comes again with its backoff, by
+// when the watch has told.
+var errStale = errors.New("the pod changed meanwhile")
 
 // release lets a pod go on whose memberships all stand in UFM: one patch writes GUIDs
 // and PKeys, says "configured", and takes our gate away.
@@ -86,7 +88,7 @@ func (c *Controller) patchRefused(ctx context.Context, pod *corev1.Pod, old stri
 		c.tell(pod, record.PodRefused, record.Fields{Err: refusal})
 		return 0, fmt.Errorf("patch pod %s: %w", keyOf(pod), refusal)
 	}
-	return staleRetry, nil
+	return 0, errStale
 }
 
 // op is one operation of a JSON patch (RFC 6902).

@@ -58,8 +58,8 @@ func (c *Controller) readAll(ctx context.Context) error {
 	if c.reader == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.FabricTimeout)
-	defer cancel()
+	// No deadline over all: a UFM that lists bare names is asked for each. The client
+	// bounds every request.
 	marks := c.view.marks()
 	parts, err := c.reader.Partitions(ctx)
 	c.health.read(err)
@@ -77,10 +77,11 @@ func (c *Controller) readAll(ctx context.Context) error {
 // judgeMembers compares the view with the ledger: what differs goes to the partition
 // queue, and what no row explains is reported.
 func (c *Controller) judgeMembers() {
-	strangers := map[guid.GUID][]pkey.PKey{}
+	strangers, unsure := map[guid.GUID][]pkey.PKey{}, map[pkey.PKey]bool{}
 	for _, p := range c.allPKeys() {
 		members, fresh := c.view.members(p)
 		if !fresh {
+			unsure[p] = true
 			c.partitions.Add(p)
 			continue
 		}
@@ -98,7 +99,7 @@ func (c *Controller) judgeMembers() {
 			c.partitions.Add(p)
 		}
 	}
-	c.unclaimed.update(strangers, c.pool, c.now(), c.cfg.Hold)
+	c.unclaimed.update(strangers, unsure, c.pool, c.now(), c.cfg.Hold)
 	if n := len(strangers); n == 0 {
 		c.notes.forget("unclaimed")
 	} else if c.notes.exactly("unclaimed", fmt.Sprint(n)) {

@@ -28,10 +28,18 @@ func (u *unclaimed) holder(g guid.GUID) guid.Owner {
 }
 
 // update takes what a full read showed. It keeps new ones out of the pool, and lets
-// those back in that have not been seen for the hold time.
-func (u *unclaimed) update(now map[guid.GUID][]pkey.PKey, pool *guid.Pool, at time.Time, hold time.Duration) {
+// those back in that have not been seen for the hold time. Of partitions that the read
+// was unsure of, what was known before stands.
+func (u *unclaimed) update(now map[guid.GUID][]pkey.PKey, unsure map[pkey.PKey]bool, pool *guid.Pool, at time.Time, hold time.Duration) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	for g, in := range u.in {
+		for _, p := range in {
+			if unsure[p] {
+				now[g] = append(now[g], p)
+			}
+		}
+	}
 	for g := range now {
 		// Each time: one that somebody owns now may be free the next.
 		_ = pool.Hold(g, u.holder(g))

@@ -36,6 +36,9 @@ type seen struct {
 	busy bool
 	// removed says which address answered the Remove of a leaving GUID.
 	removed map[guid.GUID]string
+	// unapplied are members that UFM took and that count only when its LastUpdated says
+	// something else than this.
+	unapplied map[guid.GUID]string
 	// asked is how often a GUID was put in that was in already, in another mode.
 	asked map[guid.GUID]ask
 }
@@ -51,7 +54,7 @@ func newView(blind bool) *view { return &view{parts: map[pkey.PKey]*seen{}, blin
 func (v *view) part(p pkey.PKey) *seen {
 	s := v.parts[p]
 	if s == nil {
-		s = &seen{members: map[guid.GUID]pkey.Mode{}, removed: map[guid.GUID]string{}, asked: map[guid.GUID]ask{}, fresh: v.base != "", from: v.base}
+		s = &seen{members: map[guid.GUID]pkey.Mode{}, removed: map[guid.GUID]string{}, asked: map[guid.GUID]ask{}, unapplied: map[guid.GUID]string{}, fresh: v.base != "", from: v.base}
 		v.parts[p] = s
 	}
 	return s
@@ -77,7 +80,49 @@ func (v *view) holds(p pkey.PKey, m pkey.Member) bool {
 	defer v.mu.Unlock()
 	s := v.part(p)
 	mode, ok := s.members[m.GUID]
-	return ok && mode == m.Mode && v.counts(s)
+	_, waits := s.unapplied[m.GUID]
+	return ok && mode == m.Mode && !waits && v.counts(s)
+}
+
+// await makes the GUIDs of a batch that is about to be sent count only when LastUpdated
+// no longer says before. Those that are in already, but for their index, move nothing.
+func (v *view) await(p pkey.PKey, b pkey.Batch, before string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s := v.part(p)
+	for _, g := range b.GUIDs {
+		if mode, in := s.members[g]; !in || mode.Membership != b.Membership {
+			s.unapplied[g] = before
+		}
+	}
+}
+
+// awaited is what LastUpdated must no longer say for a partition's members to count.
+// Those that UFM does not show were never taken, and are not waited for.
+func (v *view) awaited(p pkey.PKey) (before string, waits bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s := v.part(p)
+	for g, text := range s.unapplied {
+		if _, in := s.members[g]; !in {
+			delete(s.unapplied, g)
+			continue
+		}
+		before, waits = text, true
+	}
+	return before, waits
+}
+
+// applied takes what LastUpdated says now.
+func (v *view) applied(p pkey.PKey, now string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s := v.part(p)
+	for g, before := range s.unapplied {
+		if before != now {
+			delete(s.unapplied, g)
+		}
+	}
 }
 
 // shows reports whether UFM is known to have a GUID in a partition, in whatever mode.
@@ -262,19 +307,21 @@ func (v *view) showAll(parts []pkey.Partition, marks map[pkey.PKey]int, from str
 	v.base, v.current = from, from
 }
 
-// standing are all GUIDs that UFM is known to show anywhere, and whether all of that
-// can be relied upon.
-func (v *view) standing() (in map[guid.GUID]bool, sure bool) {
+// standing are all GUIDs that UFM is known to show anywhere, and the partitions of which
+// that cannot be relied upon now.
+func (v *view) standing() (in map[guid.GUID]bool, unsure map[pkey.PKey]bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	in, sure = map[guid.GUID]bool{}, true
-	for _, s := range v.parts {
-		sure = sure && (v.blind || (s.fresh && v.counts(s)))
+	in, unsure = map[guid.GUID]bool{}, map[pkey.PKey]bool{}
+	for p, s := range v.parts {
+		if !v.blind && (!s.fresh || !v.counts(s)) {
+			unsure[p] = true
+		}
 		for g := range s.members {
 			in[g] = true
 		}
 	}
-	return in, sure
+	return in, unsure
 }
 
 // baseFrom is the address of the last full read.

@@ -62,6 +62,8 @@ type Stats struct{ Size, Owned, Held uint64 }
 // When a held GUID may be freed is the caller's to know. Every step is O(1) in the
 // number of GUIDs taken. A Pool is safe for concurrent use.
 type Pool struct {
+	ranges []Range // as given; never changed
+
 	mu    sync.Mutex // protects what follows; never held over anything slow
 	spans []span
 	at    int // the span that the walk is in
@@ -91,7 +93,7 @@ func NewPool(ranges ...Range) (*Pool, error) {
 	if len(ranges) == 0 {
 		return nil, errors.New("a guid pool needs a range")
 	}
-	p := &Pool{slots: map[GUID]*slot{}, owned: map[ownerKey]GUID{}, freed: list.New()}
+	p := &Pool{ranges: slices.Clone(ranges), slots: map[GUID]*slot{}, owned: map[ownerKey]GUID{}, freed: list.New()}
 	sorted := slices.Clone(ranges)
 	slices.SortFunc(sorted, func(a, b Range) int {
 		if a.First < b.First {
@@ -155,8 +157,8 @@ func (p *Pool) Assign(owner Owner, g GUID) error {
 		}
 		return &TakenError{GUID: have, Holder: owner}
 	}
-	if p.span(g) == nil {
-		return p.outOfRange(g)
+	if !p.Contains(g) {
+		return &OutOfRangeError{GUID: g, Ranges: p.ranges}
 	}
 	if s, ok := p.slots[g]; ok && s.state != freed {
 		return &TakenError{GUID: g, Holder: s.owner, Held: s.state == held}
@@ -274,7 +276,9 @@ func (p *Pool) Holder(g GUID) (Owner, bool) {
 }
 
 // Contains reports whether g lies in the pool's ranges.
-func (p *Pool) Contains(g GUID) bool { return p.span(g) != nil }
+func (p *Pool) Contains(g GUID) bool {
+	return slices.ContainsFunc(p.ranges, func(r Range) bool { return r.Contains(g) })
+}
 
 // Resume lets the walk go on behind g: a new leader goes on where the last one was,
 // so that what was freed lately does not come first. A g outside the ranges is ignored.
@@ -303,12 +307,4 @@ func (p *Pool) span(g GUID) *span {
 		}
 	}
 	return nil
-}
-
-func (p *Pool) outOfRange(g GUID) error {
-	var ranges []Range
-	for _, s := range p.spans {
-		ranges = append(ranges, s.Range)
-	}
-	return &OutOfRangeError{GUID: g, Ranges: ranges}
 }

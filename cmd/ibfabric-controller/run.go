@@ -161,12 +161,26 @@ func newLease(s *settings, cfg *rest.Config) (*controller.Lease, error) {
 	if err != nil {
 		return nil, fmt.Errorf("name this replica: %w", err)
 	}
-	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, s.Namespace, "ibfabric-"+s.Fabric,
-		resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())}, cfg, s.RenewFor)
+	me := resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())}
+	lock := func() (resourcelock.Interface, error) {
+		return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, s.Namespace, "ibfabric-"+s.Fabric, me, cfg, s.RenewFor)
+	}
+	elector, err := lock()
 	if err != nil {
 		return nil, fmt.Errorf("prepare the lease: %w", err)
 	}
-	return &controller.Lease{Interface: lock, Valid: s.RenewFor, Now: time.Now}, nil
+	holder := func(ctx context.Context) (string, error) {
+		l, err := lock()
+		if err != nil {
+			return "", err
+		}
+		r, _, err := l.Get(ctx)
+		if err != nil {
+			return "", err
+		}
+		return r.HolderIdentity, nil
+	}
+	return &controller.Lease{Interface: elector, Valid: s.RenewFor, Now: time.Now, Holder: holder}, nil
 }
 
 func identity(l *controller.Lease) string { return l.Identity() }

@@ -61,10 +61,22 @@ func (l *Ledger) put(r Row, s *shard) bool {
 func (l *Ledger) Drop(g guid.GUID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r, ok := l.rows[g]
-	if !ok {
-		return
+	if r, ok := l.rows[g]; ok {
+		l.drop(r)
 	}
+}
+
+// DropHeld takes a row out whose hold is over, unless it is no longer held.
+func (l *Ledger) DropHeld(g guid.GUID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r, ok := l.rows[g]; ok && r.State == Held {
+		l.drop(r)
+	}
+}
+
+func (l *Ledger) drop(r *Row) {
+	g := r.GUID
 	l.shards.remove(*r)
 	delete(l.rows, g)
 	unindex(l.byPod, r.UID, g)

@@ -143,8 +143,10 @@ func (s *Store) saveShard(ctx context.Context, sh *shard) error {
 		used := obj.ResourceVersion
 		err := s.write(ctx, obj)
 		if err == nil {
-			s.Ledger.saved(sh, generation, used, obj)
-			return nil
+			if s.Ledger.saved(sh, generation, used, obj) {
+				return nil
+			}
+			continue // another loop of ours wrote it meanwhile: whose rows are in is unsure
 		}
 		if !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("store ledger %s: %w", obj.Name, err)
@@ -217,9 +219,9 @@ func (s *Store) snapshot(sh *shard) (obj *v1alpha1.Ledger, generation uint64, do
 
 // saved notes that a generation of a shard is stored, with the rows of obj: rows that
 // came since its snapshot are not, and UFM must not hear of them yet.
-func (l *Ledger) saved(sh *shard, generation uint64, used string, obj *v1alpha1.Ledger) {
+func (l *Ledger) saved(sh *shard, generation uint64, used string, obj *v1alpha1.Ledger) bool {
 	if !l.moved(sh, used, obj.ResourceVersion) {
-		return
+		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -229,6 +231,7 @@ func (l *Ledger) saved(sh *shard, generation uint64, used string, obj *v1alpha1.
 			l.rows[g].Told = true
 		}
 	}
+	return true
 }
 
 // moved notes the version of a shard in the API server, if the one that was used is

@@ -66,7 +66,7 @@ func (m *measurement) run(ctx context.Context) error {
 
 // come measures pods that come, until all are configured or the limit is over.
 func (m *measurement) come(ctx context.Context) error {
-	limited, cancel := context.WithTimeout(ctx, m.who.limit)
+	limited, cancel := context.WithTimeout(ctx, m.who.limit+m.pauses())
 	defer cancel()
 	stop := report(func() string {
 		n, _ := m.pods.progress()
@@ -94,6 +94,7 @@ func (m *measurement) create(ctx, limited context.Context) (finished bool, err e
 		return m.pods.until(limited, m.Pods, m.process)
 	}
 	for i := range m.Pods {
+		time.Sleep(m.pause(i))
 		if err := m.createPod(ctx, i); err != nil {
 			return false, err
 		}
@@ -102,6 +103,23 @@ func (m *measurement) create(ctx, limited context.Context) (finished bool, err e
 		}
 	}
 	return true, nil
+}
+
+// pause comes before the i-th pod of those one by one. A program that looks every five seconds
+// has just looked when it has configured a pod: without pauses each pod would come at the worst
+// moment for it. These are spread evenly over its period, in no order.
+func (m *measurement) pause(i int) time.Duration {
+	return peerPeriod * time.Duration(i*7%m.Pods) / time.Duration(m.Pods)
+}
+
+// pauses are no part of the limit.
+func (m *measurement) pauses() (sum time.Duration) {
+	if m.OneByOne {
+		for i := range m.Pods {
+			sum += m.pause(i)
+		}
+	}
+	return sum
 }
 
 // goAway measures all pods being deleted at once (also those that came one by one), until

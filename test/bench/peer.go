@@ -15,7 +15,11 @@ import (
 	"time"
 )
 
-const peerModule = "github.com/Mellanox/ib-kubernetes"
+const (
+	peerModule = "github.com/Mellanox/ib-kubernetes"
+	// peerPeriod is its default for DAEMON_PERIODIC_UPDATE.
+	peerPeriod = 5 * time.Second
+)
 
 // errNoCompiler: ib-kubernetes loads its subnet manager plugin with package plugin, which
 // needs cgo.
@@ -41,7 +45,7 @@ func ibKubernetes(ctx context.Context, root string, limit time.Duration) (conten
 	}
 	return contender{
 		name: "ib-kubernetes " + version, program: filepath.Join(dir, "ib-kubernetes"),
-		env:   []string{"DAEMON_SM_PLUGIN=ufm", "DAEMON_SM_PLUGIN_PATH=" + dir, "DAEMON_PERIODIC_UPDATE=5"},
+		env:   []string{"DAEMON_SM_PLUGIN=ufm", "DAEMON_SM_PLUGIN_PATH=" + dir, fmt.Sprintf("DAEMON_PERIODIC_UPDATE=%d", int(peerPeriod.Seconds()))},
 		ready: "running periodic add update", limit: limit, peer: true,
 	}, nil
 }

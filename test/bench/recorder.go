@@ -2,18 +2,16 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/test/bench/internal/podwatch"
 )
 
 // recorder notes what the API server's watch tells of the pods of a world. That is when
@@ -24,7 +22,7 @@ type recorder struct {
 	mu         sync.Mutex // protects what follows
 	pods       map[string]*seen
 	configured int
-	ended      bool
+	err        error // of the watch
 	first      time.Time
 	last       time.Time
 	news       chan struct{} // has one after each pod that became configured
@@ -39,26 +37,23 @@ type seen struct {
 }
 
 func (w *world) record(ctx context.Context) (*recorder, error) {
-	events, err := w.api.CoreV1().Pods(w.ns).Watch(ctx, metav1.ListOptions{})
+	events, err := podwatch.Open(ctx, w.api.CoreV1().Pods(w.ns))
 	if err != nil {
-		return nil, fmt.Errorf("watch pods: %w", err)
+		return nil, err
 	}
 	r := &recorder{interfaces: w.Interfaces, pods: map[string]*seen{}, news: make(chan struct{}, 1)}
 	go func() {
-		for e := range events.ResultChan() {
-			if pod, ok := e.Object.(*corev1.Pod); ok && e.Type != watch.Deleted {
+		err := events.Run(ctx, func(kind watch.EventType, pod *corev1.Pod) error {
+			if kind != watch.Deleted {
 				r.see(pod, time.Now())
 			}
-		}
-		r.end()
+			return nil
+		})
+		r.mu.Lock()
+		r.err = err
+		r.mu.Unlock()
 	}()
 	return r, nil
-}
-
-func (r *recorder) end() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.ended = true
 }
 
 func (r *recorder) see(pod *corev1.Pod, now time.Time) {
@@ -93,10 +88,7 @@ func (r *recorder) see(pod *corev1.Pod, now time.Time) {
 func (r *recorder) progress() (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ended {
-		return r.configured, errors.New("the benchmark's own watch of pods ended")
-	}
-	return r.configured, nil
+	return r.configured, r.err
 }
 
 // until waits for a number of configured pods; false means that the time was over first.

@@ -7,13 +7,10 @@ import (
 	"strings"
 	"sync"
 
-	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/ibfabric/ibfabric/controller"
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/test/testbed"
 	"github.com/ibfabric/ibfabric/ufm/ufmsim"
@@ -27,6 +24,13 @@ const (
 	// nodeName is on every pod: ib-kubernetes serves none that is not scheduled.
 	nodeName = "bench-node"
 )
+
+const nadYAML = `
+apiVersion: k8s.cni.cncf.io/v1
+kind: NetworkAttachmentDefinition
+metadata: {namespace: %s, name: %s}
+spec: {config: '%s'}
+`
 
 // world is what one measurement has to itself: a namespace with networks, and a UFM.
 type world struct {
@@ -64,20 +68,12 @@ func (w *world) makeNetworks(ctx context.Context) error {
 	if _, err := w.api.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("make a namespace: %w", err)
 	}
-	scheme, err := controller.Scheme()
-	if err != nil {
-		return fmt.Errorf("build the scheme: %w", err)
-	}
-	api, err := client.New(w.bed.Config(), client.Options{Scheme: scheme})
-	if err != nil {
-		return fmt.Errorf("reach the cluster: %w", err)
-	}
 	for i := range w.Networks {
 		name, p := network(i)
-		nad := &nadv1.NetworkAttachmentDefinition{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name}}
 		// The plugin stands alone, not in a list: ib-kubernetes' watch knows no lists.
-		nad.Spec.Config = fmt.Sprintf(`{"cniVersion":"0.3.1","name":%q,"type":"ib-sriov","pkey":%q,"ibKubernetesEnabled":true}`, name, p)
-		if err := api.Create(ctx, nad); err != nil {
+		config := fmt.Sprintf(`{"cniVersion":"0.3.1","name":%q,"type":"ib-sriov","pkey":%q,"ibKubernetesEnabled":true}`, name, p)
+		nad := fmt.Sprintf(nadYAML, w.ns, name, config)
+		if err := w.bed.Apply(ctx, []byte(nad)); err != nil {
 			return fmt.Errorf("make network %s: %w", name, err)
 		}
 	}

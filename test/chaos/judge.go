@@ -17,24 +17,39 @@ type judge struct {
 	spells  []spell
 	wipes   []time.Time
 	past    map[*ufm]*presence
-	puts    []move // of all UFMs, in order of time
-	takes   []move
+	puts    map[guid.GUID][]move // into all UFMs, in order of time
+	takes   map[guid.GUID][]move
 	broken  []string
 }
 
 func newJudge(h *history, said *networks, u *ufms) *judge {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	j := &judge{history: h, said: said, spells: slices.Clone(u.spells), wipes: u.wipes, past: map[*ufm]*presence{}}
+	j := &judge{history: h, said: said, spells: slices.Clone(u.spells), wipes: u.wipes, past: map[*ufm]*presence{}, puts: map[guid.GUID][]move{}, takes: map[guid.GUID][]move{}}
 	for _, n := range u.all {
 		p := replay(n)
 		j.past[n] = p
-		j.puts, j.takes = append(j.puts, p.puts...), append(j.takes, p.takes...)
+		index(j.puts, p.puts)
+		index(j.takes, p.takes)
 	}
-	byTime := func(a, b move) int { return a.entry.Changed.Compare(b.entry.Changed) }
-	slices.SortStableFunc(j.puts, byTime)
-	slices.SortStableFunc(j.takes, byTime)
 	return j
+}
+
+func index(by map[guid.GUID][]move, moves []move) {
+	for _, m := range moves {
+		by[m.guid] = append(by[m.guid], m)
+	}
+	for _, list := range by {
+		slices.SortStableFunc(list, func(a, b move) int { return a.entry.Changed.Compare(b.entry.Changed) })
+	}
+}
+
+func count(by map[guid.GUID][]move) int {
+	n := 0
+	for _, list := range by {
+		n += len(list)
+	}
+	return n
 }
 
 // rules are the violations, those that the watch showed by itself first.
@@ -45,12 +60,12 @@ func (j *judge) rules() []string {
 	for _, owners := range j.history.owners {
 		for i, t := range owners {
 			j.heldBetween(owners[:i], t)
+			j.heldAfterRemoval(t)
 			j.inBeforeReleased(t)
 			j.asItsNetworkSaid(t)
 		}
 	}
 	j.removals()
-	j.heldAfterRemoval()
 	return j.broken
 }
 
@@ -71,21 +86,28 @@ func (j *judge) heldBetween(former []*tenure, t *tenure) {
 	}
 }
 
-// heldAfterRemoval: from a removal that took a GUID out to the next call that puts it in
-// anywhere there is the hold time.
-func (j *judge) heldAfterRemoval() {
-	last := map[guid.GUID]move{}
-	taken := 0
-	byReceipt := slices.SortedStableFunc(slices.Values(j.puts), func(a, b move) int { return a.entry.Received.Compare(b.entry.Received) })
-	for _, put := range byReceipt {
-		for ; taken < len(j.takes) && j.takes[taken].entry.Changed.Before(put.entry.Received); taken++ {
-			last[j.takes[taken].guid] = j.takes[taken]
+// heldAfterRemoval: from the last removal before an owner's time to the first call that
+// put its GUID in again, anywhere, there is the hold time. What is put in and out
+// for the same pod, by a leader that does not know yet that the pod is gone, is no reuse.
+func (j *judge) heldAfterRemoval(t *tenure) {
+	out, ever := move{}, false
+	for _, m := range j.takes[t.element.GUID] {
+		if m.entry.Changed.Before(t.from) {
+			out, ever = m, true
 		}
-		out, ok := last[put.guid]
-		if wait := put.entry.Received.Sub(out.entry.Changed); ok && wait < holdTime {
-			j.breaks("rule 4: %s was taken out of %s (%s #%d) at %s and put into %s (%s #%d) %s later",
-				put.guid, out.pkey, out.ufm, out.entry.Seq, clock(out.entry.Changed), put.pkey, put.ufm, put.entry.Seq, wait)
+	}
+	if !ever {
+		return
+	}
+	given, by := t.from, "in no partition"
+	for _, m := range j.puts[t.element.GUID] {
+		if r := m.entry.Received; r.After(out.entry.Changed) && r.Before(given) {
+			given, by = r, m.String()
 		}
+	}
+	if wait := given.Sub(out.entry.Changed); wait < holdTime {
+		j.breaks("rule 4: %s, taken out of %s at %s, was given to %s (%s) %s later",
+			t.element.GUID, out, clock(out.entry.Changed), t, by, wait)
 	}
 }
 
@@ -162,19 +184,16 @@ func (j *judge) asItsNetworkSaid(t *tenure) {
 
 // removals: nothing of a live pod is removed, and nothing that we did not put in.
 func (j *judge) removals() {
-	firstPut := map[guid.GUID]time.Time{}
-	for _, m := range slices.Backward(j.puts) {
-		firstPut[m.guid] = m.entry.Changed
-	}
-	for _, m := range j.takes {
-		when := m.entry.Changed
-		if put, ever := firstPut[m.guid]; !ever || when.Before(put) {
-			j.breaks("rule 2: %s was taken out of %s (%s #%d) at %s, and nobody had put it in", m.guid, m.pkey, m.ufm, m.entry.Seq, clock(when))
-		}
-		for _, t := range j.history.owners[m.guid] {
-			if t.from.Before(when) && (t.life.mayEnd.IsZero() || when.Before(t.life.mayEnd)) {
-				j.breaks("rule 5: %s was taken out of %s (%s #%d) at %s, while it was that of %s since %s",
-					m.guid, m.pkey, m.ufm, m.entry.Seq, clock(when), t, clock(t.from))
+	for g, list := range j.takes {
+		for _, m := range list {
+			when := m.entry.Changed
+			if puts := j.puts[g]; len(puts) == 0 || when.Before(puts[0].entry.Changed) {
+				j.breaks("rule 2: %s was taken out of %s at %s, and nobody had put it in", g, m, clock(when))
+			}
+			for _, t := range j.history.owners[g] {
+				if t.from.Before(when) && (t.life.mayEnd.IsZero() || when.Before(t.life.mayEnd)) {
+					j.breaks("rule 5: %s was taken out of %s at %s, while it was that of %s since %s", g, m, clock(when), t, clock(t.from))
+				}
 			}
 		}
 	}
@@ -216,7 +235,7 @@ func (j *judge) excusable(at place) bool {
 			last = t.life.mayEnd
 		}
 	}
-	for _, m := range j.takes {
+	for _, m := range j.takes[at.guid] {
 		if m.place == at && m.entry.Changed.Before(now.from) && m.entry.Changed.After(last) {
 			last = m.entry.Changed
 		}

@@ -19,6 +19,7 @@ import (
 
 const (
 	podNames  = 400
+	pinEvery  = 10 // pods with names that far apart pin a GUID
 	nodeName  = "node-a"
 	finalizer = "ibfabric.io/chaos"
 	// callLimit bounds one call to an API server that may be paused.
@@ -110,16 +111,17 @@ func (p *pods) draw(i int, dice *rand.Rand) *corev1.Pod {
 // asks is what a pod wants: one network, one several times, several, or a GUID of its own.
 func (p *pods) asks(i int, dice *rand.Rand) string {
 	rail := networkName(dice.IntN(networkCount))
+	if i%pinEvery == 0 {
+		return fmt.Sprintf(`[{"name":%q,"cni-args":{"guid":%q}}]`, rail, p.pins.First+guid.GUID(i/pinEvery))
+	}
 	other := networkName(dice.IntN(networkCount))
-	switch dice.IntN(10) {
+	switch dice.IntN(9) {
 	case 0:
 		return strings.Join([]string{rail, rail, rail, rail}, ",")
 	case 1:
 		return rail + "," + other + "@ib7"
 	case 2:
 		return fmt.Sprintf(`[{"name":%q,"interface":"ib0"},{"name":%q,"namespace":%q}]`, rail, other, p.ns)
-	case 3:
-		return fmt.Sprintf(`[{"name":%q,"cni-args":{"guid":%q}}]`, rail, p.pins.First+guid.GUID(i))
 	}
 	return rail
 }

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/ibfabric/ibfabric/guid"
@@ -28,6 +29,8 @@ type move struct {
 	ufm   string
 	entry ufmsim.Entry
 }
+
+func (m move) String() string { return fmt.Sprintf("%s (%s #%d)", m.pkey, m.ufm, m.entry.Seq) }
 
 // presence is one UFM's past, played again from its journal.
 type presence struct {

@@ -66,8 +66,8 @@ func Run(ctx context.Context, plan Plan, dir string) (Result, error) {
 	failed := w.settle(ctx)
 	j := newJudge(w.history, w.networks, w.ufms)
 	r := Result{Violations: j.rules()}
-	w.counts.set("members added", len(j.puts))
-	w.counts.set("members removed", len(j.takes))
+	w.counts.set("members added", count(j.puts))
+	w.counts.set("members removed", count(j.takes))
 	w.counts.set("guids given again", j.reuses())
 	w.counts.set("VIOLATIONS", len(r.Violations))
 	r.Table = w.counts.String()
@@ -100,7 +100,7 @@ func (w *world) open(ctx context.Context) error {
 	w.networks = &networks{api: w.api, ns: w.ns, said: map[types.NamespacedName][]saying{}}
 	w.pods = &pods{kube: w.kube, ns: w.ns, gate: gate, most: 300, pins: ranges[1], seen: w.history, counts: w.counts}
 	if w.plan.Narrow {
-		w.pods.most = 150
+		w.pods.most = 90
 	}
 	if err := w.networks.makeMissing(ctx, Step{Seed: w.plan.Seed}.random()); err != nil {
 		return err
@@ -114,9 +114,9 @@ func ranges(plan Plan) []guid.Range {
 	const first, pinned guid.GUID = 0x0200000000010000, 0x0200000000020000
 	size := guid.GUID(8192)
 	if plan.Narrow {
-		size = 500
+		size = 260
 	}
-	return []guid.Range{{First: first, Last: first + size - 1}, {First: pinned, Last: pinned + podNames - 1}}
+	return []guid.Range{{First: first, Last: first + size - 1}, {First: pinned, Last: pinned + podNames/pinEvery - 1}}
 }
 
 func (w *world) install(ctx context.Context) error {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -16,6 +15,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/pkey"
+	"github.com/ibfabric/ibfabric/test/bench/internal/podwatch"
 	"github.com/ibfabric/ibfabric/ufm"
 )
 
@@ -41,15 +41,14 @@ type pod struct {
 }
 
 func (l *loop) run(ctx context.Context) error {
-	w, err := l.pods.Watch(ctx, metav1.ListOptions{})
+	w, err := podwatch.Open(ctx, l.pods)
 	if err != nil {
-		return fmt.Errorf("watch pods: %w", err)
+		return err
 	}
-	defer w.Stop()
 	fmt.Println("watching")
 	g, ctx := errgroup.WithContext(ctx)
 	ready := make(chan *pod, 1<<16)
-	g.Go(func() error { return l.follow(ctx, w.ResultChan()) })
+	g.Go(func() error { return l.follow(ctx, w) })
 	g.Go(func() error { return l.callUFM(ctx, ready) })
 	for range patchWorkers {
 		g.Go(func() error { return l.patchAll(ctx, ready) })
@@ -58,31 +57,24 @@ func (l *loop) run(ctx context.Context) error {
 }
 
 // follow queues what the pods that come and go need of UFM.
-func (l *loop) follow(ctx context.Context, events <-chan watch.Event) error {
+func (l *loop) follow(ctx context.Context, w *podwatch.Watch) error {
 	seen, next := map[types.UID]*pod{}, firstGUID
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case e, open := <-events:
-			obj, isPod := e.Object.(*corev1.Pod)
-			if !open || !isPod {
-				return errors.New("the watch of pods ended")
+	return w.Run(ctx, func(kind watch.EventType, obj *corev1.Pod) error {
+		p := seen[obj.UID]
+		switch {
+		case kind == watch.Added && p == nil:
+			p, err := l.read(obj, &next)
+			if err != nil {
+				return err
 			}
-			switch e.Type {
-			case watch.Added:
-				p, err := l.read(obj, &next)
-				if err != nil {
-					return err
-				}
-				seen[p.uid] = p
-				l.queue.put(add, p)
-			case watch.Deleted:
-				l.queue.put(remove, seen[obj.UID])
-				delete(seen, obj.UID)
-			}
+			seen[p.uid] = p
+			l.queue.put(add, p)
+		case kind == watch.Deleted && p != nil:
+			l.queue.put(remove, p)
+			delete(seen, obj.UID)
 		}
-	}
+		return nil
+	})
 }
 
 // read gives each interface of a pod the next GUID.

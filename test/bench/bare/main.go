@@ -8,7 +8,7 @@
 // pods that go are removed in the same way.
 //
 // It does not elect a leader, keep a ledger, read UFM, check what a namespace may do, retry,
-// resume a watch, or follow a pod or a network that changes: an error ends it.
+// or follow a pod or a network that changes: an error ends it.
 package main
 
 import (
