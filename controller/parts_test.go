@@ -134,6 +134,36 @@ func TestThePKeyWithTheLongestWaitingPodComesFirst(t *testing.T) {
 	}
 }
 
+func TestAPodThatItsPartitionCannotHelpStarvesNoOther(t *testing.T) {
+	now := time.Unix(1000, 0)
+	waits := newPending()
+	o := newOldestFirst(func() time.Time { return now }, waits.oldest)
+	waits.add(types.NamespacedName{Name: "stuck"}, []pkey.PKey{0x1}, now.Add(-time.Hour), now)
+	waits.add(types.NamespacedName{Name: "new"}, []pkey.PKey{0x2}, now.Add(-time.Second), now)
+	o.Push(0x1)
+	o.Push(0x2)
+	first := o.Pop()
+	o.Push(0x1) // dirty again as soon as its turn ends
+	if second := o.Pop(); first != 0x1 || second != 0x2 {
+		t.Errorf("the turns were %s and %s", first, second)
+	}
+}
+
+func TestWhatAReadWasUnsureOfStaysUnclaimed(t *testing.T) {
+	pool, err := guid.NewPool(guid.Range{First: 1, Last: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, at := newUnclaimed(), time.Unix(1000, 0)
+	u.update(map[guid.GUID][]pkey.PKey{1: {5}}, nil, pool, at, time.Minute)
+	for i := range 5 {
+		u.update(map[guid.GUID][]pkey.PKey{}, map[pkey.PKey]bool{5: true}, pool, at.Add(time.Duration(i)*time.Minute), time.Minute)
+	}
+	if pool.Assign(guid.Owner{UID: "u", Interface: "net1"}, 1) == nil {
+		t.Error("it was given out while nobody could see whether it is gone")
+	}
+}
+
 func TestAPanicStopsNobody(t *testing.T) {
 	q := newQueue[string]("test", nil)
 	done := make(chan struct{})

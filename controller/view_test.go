@@ -85,3 +85,65 @@ func TestOutMeansAnsweredAndSeenBySame(t *testing.T) {
 		}
 	}
 }
+
+func TestAMemberThatIsNotAppliedDoesNotCount(t *testing.T) {
+	v := newView(false)
+	v.show(partition("ufm1", 9), v.mark(5))
+	b := pkey.Batch{Mode: mode0, GUIDs: []guid.GUID{1}}
+	m := pkey.Member{GUID: 1, Mode: mode0}
+	v.await(5, b, "noon")
+	v.writing(5)
+	v.gaveUp(5) // its answer was lost, and it shows
+	v.show(partition("ufm1", 1, 9), v.mark(5))
+	if v.holds(5, m) {
+		t.Error("it counts as soon as a read shows it")
+	}
+	if before, waits := v.awaited(5); !waits || before != "noon" {
+		t.Errorf("waited for is %q, %v", before, waits)
+	}
+	v.applied(5, "noon")
+	if v.holds(5, m) {
+		t.Error("it counts though nothing moved")
+	}
+	v.applied(5, "one")
+	if !v.holds(5, m) {
+		t.Error("it does not count though it is applied")
+	}
+}
+
+func TestWhatWasNeverTakenIsNotWaitedFor(t *testing.T) {
+	v := newView(false)
+	v.show(partition("ufm1"), v.mark(5))
+	v.await(5, pkey.Batch{Mode: mode0, GUIDs: []guid.GUID{1}}, "noon")
+	v.writing(5)
+	v.gaveUp(5)
+	v.show(partition("ufm1"), v.mark(5))
+	if _, waits := v.awaited(5); waits {
+		t.Error("UFM does not have it, and it is waited for")
+	}
+}
+
+func TestIndex0IsAskedForTwiceAndMembershipUntilItIsRight(t *testing.T) {
+	for name, tc := range map[string]struct {
+		shown, asked pkey.Mode
+		settles      bool
+	}{
+		"index 0 never shows": {pkey.Mode{}, pkey.Mode{Index0: true}, true},
+		"membership is wrong": {pkey.Mode{Membership: pkey.Full}, pkey.Mode{Membership: pkey.Limited}, false},
+	} {
+		v := newView(false)
+		shows := pkey.Partition{PKey: 5, From: "ufm1", Members: []pkey.Member{{GUID: 1, Mode: tc.shown}}}
+		for range 3 {
+			v.show(shows, v.mark(5))
+			if v.holds(5, pkey.Member{GUID: 1, Mode: tc.asked}) {
+				break
+			}
+			v.writing(5)
+			v.added(5, pkey.Batch{Mode: tc.asked, GUIDs: []guid.GUID{1}}, "ufm1")
+		}
+		v.show(shows, v.mark(5))
+		if got := v.holds(5, pkey.Member{GUID: 1, Mode: tc.asked}); got != tc.settles {
+			t.Errorf("%s: it counts is %v", name, got)
+		}
+	}
+}

@@ -11,7 +11,7 @@ import (
 // TestChaos plays the plan of SEED for DURATION; a seed by chance and a short time when
 // they are not set.
 func TestChaos(t *testing.T) {
-	seed, duration := rand.Uint64N(1_000_000), 15*time.Second
+	seed, duration := rand.Uint64N(1_000_000), 20*time.Second
 	var err error
 	if text := os.Getenv("SEED"); text != "" {
 		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {

@@ -165,14 +165,16 @@ func tracks() []track {
 			{UFMFork, 2, 0, 0, 0, 0},
 			{UFMSwitch, 2, 0, 0, 0, 1500 * milli},
 		}},
-		{4 * second, 3 * second, 9 * second, []choice{
+		{5 * second, 5 * second, 14 * second, []choice{
 			{APIKill, 1, 0, 0, 100 * milli, 2 * second},
 			{APIPause, 1, 0, 0, 500 * milli, 6 * second},
 		}},
-		{2500 * milli, second, 4 * second, []choice{
+		// A new leader waits lease and UFM timeout before it removes or gives again: some
+		// live long enough for that.
+		{3 * second, 3 * second, 9 * second, []choice{
 			{ReplicaKill, 4, 0, 0, 0, 0},
 			{ReplicaStop, 2, 0, 0, 0, 0},
-			{ReplicaPause, 4, 0, 0, 2 * second, 8 * second},
+			{ReplicaPause, 4, 0, 0, 2 * second, 7 * second},
 			{ReplicaAdd, 3, 0, 0, 0, 0},
 			{ReplicaRemove, 1, 0, 0, 0, 0},
 		}},

@@ -114,7 +114,7 @@ func ranges(plan Plan) []guid.Range {
 	const first, pinned guid.GUID = 0x0200000000010000, 0x0200000000020000
 	size := guid.GUID(8192)
 	if plan.Narrow {
-		size = 260
+		size = 150
 	}
 	return []guid.Range{{First: first, Last: first + size - 1}, {First: pinned, Last: pinned + podNames/pinEvery - 1}}
 }

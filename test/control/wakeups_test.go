@@ -209,3 +209,35 @@ func TestWaitAppliedWaitsForChangesAndNotForWhatChangesNothing(t *testing.T) {
 	w.deletePod("a")
 	testbed.Eventually(t, "it is held", func() (bool, string) { return w.rows()[g.String()].State == "Held", fmt.Sprint(w.rows()) })
 }
+
+func TestWaitAppliedSurvivesAWaitThatWasTooShort(t *testing.T) {
+	w := newWorld(t, func(c *ufmsim.Config) { c.Timing.Apply = 4 * time.Second })
+	w.network("rail1", "0x5")
+	w.start("--wait-applied", "--ufm-timeout=1s")
+	w.pod("a", "rail1")
+	w.event("a", "FabricWaiting", "did not apply")
+	g := w.configured("a")[0]
+	for _, p := range w.sim.Applied() {
+		for _, m := range p.Members {
+			if m.GUID == g {
+				return
+			}
+		}
+	}
+	t.Error("the pod was released before the fabric had its member")
+}
+
+func TestAPodOfAReusedNameIsWokenByARead(t *testing.T) {
+	w := newWorld(t)
+	w.network("rail1", "0x5")
+	w.start("--sync-period=1h")
+	w.pod("a-0", "rail1")
+	w.configured("a-0")
+	w.deletePod("a-0")
+	w.inUFM(0x5)
+	if _, err := w.sim.Inject(ufmsim.Fault{Kind: ufmsim.FaultLost, Op: ufmsim.OpAdd, Count: 1}); err != nil {
+		t.Fatal(err)
+	}
+	w.pod("a-0", "rail1")
+	w.inUFM(0x5, w.configured("a-0")[0])
+}
