@@ -25,6 +25,10 @@ import (
 // ufmChange is about what a UFM of a few hundred nodes takes for a change.
 const ufmChange = 200 * time.Millisecond
 
+// newCRD is how old a CRD must be: the API server holds back each creation of a younger one's
+// objects for two seconds.
+const newCRD = 2500 * time.Millisecond
+
 type options struct {
 	only          string
 	noPeer, quick bool
@@ -162,6 +166,7 @@ func prepare(ctx context.Context, bed *testbed.Cluster) error {
 	if err := bed.CreateNode(ctx, nodeName); err != nil {
 		return fmt.Errorf("make a node: %w", err)
 	}
+	time.Sleep(newCRD)
 	return nil
 }
 
