@@ -6,10 +6,10 @@ SHELL       := bash
 
 # Packages without a control plane, and those that start one. The tests of the second kind run
 # the controller as a program: IBFABRIC_RACE=1 builds that one with the race detector.
-UNIT    := $$(go list ./... | grep -v '/test/') ./test/demo
-CONTROL := $$(go list ./test/... | grep '/test/' | grep -v '/test/demo')
+UNIT    := $$(go list ./... | grep -v '/test/') ./test/demo ./test/bench/...
+CONTROL := $$(go list ./test/... | grep '/test/' | grep -vE '/test/(demo|bench|chaos)')
 
-.PHONY: help build test static unit control race fmt-check demo testbed clean
+.PHONY: help build test static unit control race fmt-check demo bench chaos testbed clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,7 +47,13 @@ demo: build $(if $(KUBECONFIG),,testbed) ## see it work; ONCE=1 runs to the end 
 	@go build -o build/demo ./test/demo
 	@exec build/demo $(if $(ONCE),-once)
 
-testbed: ## build what tests and demo need of Kubernetes (once: about ten minutes); prints the folder
+bench: testbed ## measure against a bare loop and ib-kubernetes; ARGS="-quick -no-peer"
+	@go run ./test/bench $(ARGS)
+
+chaos: testbed ## let everything go wrong at once; SEED=7 DURATION=3m
+	@go test ./test/chaos -run TestChaos -count=1 -v -timeout 60m
+
+testbed: ## build what tests and demo need of Kubernetes (once: five to ten minutes); prints the folder
 	@go run ./test/testbed/build
 
 clean: ## remove bin/ and build/; the test bed's programs stay in the user's cache

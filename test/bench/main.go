@@ -79,7 +79,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer bed.Stop()
-	rep := Report{Date: time.Now().UTC().Truncate(time.Second), Machine: machine, UFMChangeMS: ufmChange.Milliseconds(), PeerLimitS: o.peerLimit.Seconds()}
+	rep := Report{Date: time.Now().UTC().Truncate(time.Second), Machine: machine, UFMChangeMS: ufmChange.Milliseconds()}
 	if rep.Versions, err = versions(ctx, root, bed, all); err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ type measurement struct {
 }
 
 func (m *measurement) run(ctx context.Context) error {
-	m.result = Result{Case: m.Name, Title: m.Title, Contender: m.who.name, Pods: m.Pods, OneByOne: m.OneByOne}
+	m.result = Result{Case: m.Name, Title: m.Title, Contender: m.who.name, Pods: m.Pods, OneByOne: m.OneByOne, LimitSeconds: m.who.limit.Seconds()}
 	if err := m.come(ctx); err != nil {
 		return fmt.Errorf("%s, %s: create pods: %w", m.Title, m.who.name, err)
 	}

@@ -16,7 +16,6 @@ type Report struct {
 	Machine     Machine           `json:"machine"`
 	Versions    map[string]string `json:"versions"`
 	UFMChangeMS int64             `json:"ufm_change_ms"` // changes run one at a time
-	PeerLimitS  float64           `json:"peer_limit_s"`
 	Results     []Result          `json:"results"`
 }
 
@@ -46,7 +45,8 @@ type Result struct {
 	PatchesPerPod   float64 `json:"patches_per_pod"`
 	CreatingSeconds float64 `json:"creating_s"` // what the API server took to make all pods
 	DeletingSeconds float64 `json:"deleting_s"`
-	CPUSeconds      float64 `json:"cpu_s"` // of the contender, both phases and its start
+	LimitSeconds    float64 `json:"limit_s"` // of each phase
+	CPUSeconds      float64 `json:"cpu_s"`   // of the contender, both phases and its start
 }
 
 // Phase is pods coming or pods going.

@@ -22,8 +22,8 @@ func (r Report) table() string {
 		last = res.Title
 		floor := r.floor(res.Case)
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.1f\t%d\t%s\t%s\t%d\n",
-			title, res.Contender, res.pods(), r.configuredIn(res), ratio(res.Create, floor.Create), res.PatchesPerPod,
-			res.Create.Adds, r.goneIn(res), ratio(res.Delete, floor.Delete), res.Create.Removes+res.Delete.Removes)
+			title, res.Contender, res.pods(), res.configuredIn(), ratio(res.Create, floor.Create), res.PatchesPerPod,
+			res.Create.Adds, res.goneIn(), ratio(res.Delete, floor.Delete), res.Create.Removes+res.Delete.Removes)
 	}
 	w.Flush() // a strings.Builder takes everything
 	return b.String()
@@ -46,23 +46,23 @@ func (r Result) pods() string {
 	return fmt.Sprintf("%d of %d", r.Configured, r.Pods)
 }
 
-func (r Report) configuredIn(res Result) string {
+func (r Result) configuredIn() string {
 	switch {
-	case !res.Create.Finished:
-		return fmt.Sprintf("not in %.0f s", r.PeerLimitS)
-	case res.OneByOne:
-		return fmt.Sprintf("%s, p99 %s", seconds(res.P50Seconds), seconds(res.P99Seconds))
+	case !r.Create.Finished:
+		return fmt.Sprintf("not in %.0f s", r.LimitSeconds)
+	case r.OneByOne:
+		return fmt.Sprintf("%s, p99 %s", seconds(r.P50Seconds), seconds(r.P99Seconds))
 	default:
-		return seconds(res.Create.Seconds)
+		return seconds(r.Create.Seconds)
 	}
 }
 
-func (r Report) goneIn(res Result) string {
+func (r Result) goneIn() string {
 	switch {
-	case res.Delete.Finished:
-		return seconds(res.Delete.Seconds)
-	case res.Create.Finished:
-		return fmt.Sprintf("not in %.0f s", r.PeerLimitS)
+	case r.Delete.Finished:
+		return seconds(r.Delete.Seconds)
+	case r.Create.Finished:
+		return fmt.Sprintf("not in %.0f s", r.LimitSeconds)
 	default:
 		return "-"
 	}
