@@ -67,6 +67,10 @@ func (c *Controller) loadLedger(ctx context.Context) error {
 	if spoilt != nil {
 		c.rec.Log(record.LedgerSpoilt, record.Fields{Err: spoilt})
 	}
+	if c.former() != "" {
+		// A leader that died may have seen one of them come back and not come to store it.
+		c.ledger.Rehold(c.now())
+	}
 	return nil
 }
 
@@ -88,10 +92,13 @@ func (c *Controller) adoptPods(ctx context.Context) error {
 	byGUID := map[guid.GUID][]claim{}
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		if isFinished(pod) || pod.Annotations[attach.NetworksAnnotation] == "" {
+		if isFinished(pod) {
 			continue
 		}
 		c.ledger.SetNode(pod.UID, pod.Spec.NodeName)
+		if pod.Annotations[attach.NetworksAnnotation] == "" {
+			continue
+		}
 		for _, r := range c.claimsOf(ctx, pod) {
 			byGUID[r.GUID] = append(byGUID[r.GUID], claim{pod, r})
 		}

@@ -140,6 +140,11 @@ func (c *Controller) removeMembers(ctx context.Context, p pkey.PKey, diff pkey.C
 	if wait := c.removeAfter().Sub(c.now()); wait > 0 {
 		return wait, nil
 	}
+	if back := c.ledger.Only(leaving, ledger.Row.WasReturned); len(back) > 0 {
+		if err := c.store.Commit(ctx, back); err != nil {
+			return 0, err
+		}
+	}
 	todo := without(leaving, c.view.proven(p, leaving))
 	start := c.now()
 	refused, err := split(todo, c.cfg.Chunk, func(part []guid.GUID) error { return c.remove(ctx, p, part) })

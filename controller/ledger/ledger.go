@@ -282,9 +282,21 @@ func (l *Ledger) Return(g guid.GUID, now time.Time) bool {
 	if !ok || r.State != Held {
 		return false
 	}
-	r.State, r.Since, r.out = Leaving, now, map[pkey.PKey]bool{}
+	r.State, r.Since, r.out, r.Returned = Leaving, now, map[pkey.PKey]bool{}, true
 	l.shards.dirty(*r)
 	return true
+}
+
+// Rehold lets the hold of every held row begin anew.
+func (l *Ledger) Rehold(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.rows {
+		if r.State == Held {
+			r.Since = now
+			l.shards.dirty(*r)
+		}
+	}
 }
 
 func index[K comparable](m map[K]guids, k K, g guid.GUID) {

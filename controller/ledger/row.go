@@ -55,6 +55,9 @@ type Row struct {
 	// collection alone, which asks the API server itself.
 	Seen bool
 
+	// Returned: it was held and UFM showed it again, which is not stored yet.
+	Returned bool
+
 	out map[pkey.PKey]bool // leaving: the partitions it was seen to be out of
 }
 
@@ -63,9 +66,14 @@ func (r Row) Owner() guid.Owner {
 	return guid.Owner{UID: string(r.UID), Interface: r.Interface, Name: r.Pod.String()}
 }
 
-// MayBeAdded reports whether UFM may be told to take the row's GUID in: its pod lives,
-// and the row is stored.
-func (r Row) MayBeAdded() bool { return r.State == Assigned && r.Told }
+// MayBeAdded reports whether UFM may be told to take the row's GUID in: its pod was seen
+// alive, and the row is stored.
+func (r Row) MayBeAdded() bool { return r.State == Assigned && r.Told && r.Seen }
+
+// WasReturned reports whether the row must be stored before its GUID is taken out again:
+// the API server still says that it is held, and since when, and a next leader that
+// believed it would free the GUID too early.
+func (r Row) WasReturned() bool { return r.Returned }
 
 // MayBeRemoved reports whether UFM may be told to let the row's GUID go.
 func (r Row) MayBeRemoved() bool { return r.State == Leaving }
@@ -134,6 +142,7 @@ func fromAPI(in v1alpha1.LedgerRow) (Row, error) {
 	r.Network.Namespace, r.Network.Name, _ = strings.Cut(in.Network, string(types.Separator))
 	if in.State == v1alpha1.Held {
 		r.State = Held
+		r.Since = r.Since.Add(time.Second) // stored in whole seconds: never shorter
 	}
 	for _, c := range in.PKeys {
 		p, err := pkey.ParseUFM(c.PKey)

@@ -228,7 +228,7 @@ func (l *Ledger) saved(sh *shard, generation uint64, used string, obj *v1alpha1.
 	sh.saved = generation
 	for _, stored := range obj.Spec.Rows {
 		if g, err := guid.Parse(stored.GUID); err == nil && l.rows[g] != nil && l.rows[g].UID == stored.PodUID {
-			l.rows[g].Told = true
+			l.rows[g].Told, l.rows[g].Returned = true, false
 		}
 	}
 	return true

@@ -174,6 +174,36 @@ func TestALedgerDeletedByHandIsWrittenAgain(t *testing.T) {
 	}
 }
 
+func TestAHeldRowThatCameBackIsNotHeldForTheNextLeader(t *testing.T) {
+	w := newWorld(t)
+	a := w.store("a")
+	load(t, a)
+	a.Ledger.Put(row(1, "x", 0x5))
+	a.Ledger.Leave("x", "", "", time.Unix(2000, 0))
+	a.Ledger.Out(0x5, []guid.GUID{1}, time.Unix(2000, 500))
+	if err := a.CommitAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b := w.store("b")
+	load(t, b)
+	if r, _ := b.Ledger.Get(1); r.State != ledger.Held || r.Since.Before(time.Unix(2000, 500)) {
+		t.Errorf("held since %s, stored as %s: the hold became shorter", time.Unix(2000, 500), r.Since)
+	}
+	a.Ledger.Return(1, time.Unix(3000, 0))
+	back := a.Ledger.Only([]guid.GUID{1}, ledger.Row.WasReturned)
+	if err := a.Commit(t.Context(), back); err != nil || len(back) != 1 {
+		t.Fatalf("%d rows came back, %v", len(back), err)
+	}
+	c := w.store("c")
+	load(t, c)
+	if r, _ := c.Ledger.Get(1); r.State != ledger.Assigned {
+		t.Errorf("UFM shows it again, and the next leader reads %+v", r)
+	}
+	if again := a.Ledger.Only([]guid.GUID{1}, ledger.Row.WasReturned); len(again) != 0 {
+		t.Error("it is stored, and would be stored with every pass")
+	}
+}
+
 func TestRowsPutDuringAWriteAreNotTakenForStored(t *testing.T) {
 	w := newWorld(t)
 	a := w.store("a")
