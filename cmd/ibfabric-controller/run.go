@@ -18,6 +18,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"go.uber.org/zap"
@@ -69,6 +70,9 @@ func run(ctx context.Context, s *settings) error {
 		return err
 	}
 	rec := record.New(log, mgr.GetEventRecorder("ibfabric-controller"))
+	if err := metrics.Registry.Register(rec); err != nil {
+		return fmt.Errorf("register the metrics: %w", err)
+	}
 	deps := controller.Deps{
 		Cache: mgr.GetCache(), Client: direct, Fabric: fabric, Record: rec, Identity: identity(lease),
 		Now: time.Now, After: time.After,

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -40,16 +41,18 @@ type EventSink interface {
 	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
 }
 
-// Recorder writes events. It is safe for concurrent use.
+// Recorder writes events, and counts them: it is a prometheus.Collector. It is safe for
+// concurrent use.
 type Recorder struct {
 	log     *zap.Logger
 	sink    EventSink
 	entries map[Event]Entry
+	counts  *prometheus.CounterVec
 }
 
 // New makes a Recorder. A nil sink writes no Kubernetes Events.
 func New(log *zap.Logger, sink EventSink) *Recorder {
-	r := &Recorder{log: log, sink: sink, entries: map[Event]Entry{}}
+	r := &Recorder{log: log, sink: sink, entries: map[Event]Entry{}, counts: newCounter()}
 	for _, e := range Catalogue() {
 		r.entries[e.Event] = e
 	}
@@ -60,6 +63,7 @@ func New(log *zap.Logger, sink EventSink) *Recorder {
 // calls "event".
 func (r *Recorder) Log(e Event, f Fields) {
 	entry := r.entries[e]
+	r.counts.WithLabelValues(string(e)).Inc()
 	line := r.log.Info
 	switch entry.Level {
 	case Debug:

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -95,6 +97,27 @@ func TestOnlyEventsWithAReasonReachThePod(t *testing.T) {
 	r.Tell(&corev1.Pod{}, PodConfigured, Fields{})
 	if len(s.notes) != 1 || !strings.HasPrefix(s.notes[0], "Warning FabricRefused x") || len(s.notes[0]) > 1100 {
 		t.Errorf("the pod was told %d times: %.80q", len(s.notes), s.notes)
+	}
+}
+
+func TestEveryEventIsCounted(t *testing.T) {
+	r := New(zap.NewNop(), nil)
+	r.Log(PodWaiting, Fields{})
+	r.Log(PodWaiting, Fields{})
+	reg := prometheus.NewRegistry()
+	if err := reg.Register(r); err != nil {
+		t.Fatal(err)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := map[string]float64{}
+	for _, m := range families[0].GetMetric() {
+		counted[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+	}
+	if len(counted) != len(Catalogue()) || counted["pod.waiting"] != 2 || counted["pod.refused"] != 0 {
+		t.Errorf("counted %v", counted)
 	}
 }
 
