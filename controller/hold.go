@@ -26,9 +26,8 @@ func (c *Controller) hold(ctx context.Context, rows []ledger.Row) error {
 	var held []guid.GUID
 	byPod := map[types.UID][]ledger.Row{}
 	for _, r := range rows {
-		var outside *guid.OutOfRangeError
-		if err := c.pool.Release(r.GUID, r.Owner()); err != nil && c.pool.Contains(r.GUID) && !errors.As(err, &outside) {
-			failed = append(failed, err)
+		if c.pool.Contains(r.GUID) { // the range may have been another when it was given
+			failed = append(failed, c.pool.Release(r.GUID, r.Owner()))
 		}
 		held = append(held, r.GUID)
 		byPod[r.UID] = append(byPod[r.UID], r)
