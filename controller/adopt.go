@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/controller/ledger"
@@ -36,7 +37,7 @@ func (c *Controller) adopt(ctx context.Context) error {
 		}
 	}
 	c.judgeMembers()
-	c.rec.Log(record.LeaderAdopted, record.Fields{Count: len(c.ledger.All()), Took: c.now().Sub(start)})
+	c.rec.Log(record.LeaderAdopted, record.Fields{Count: c.ledger.Len(), Took: c.now().Sub(start)})
 	return nil
 }
 
@@ -82,31 +83,66 @@ type claim struct {
 
 // adoptPods makes rows for live pods that were configured without us, by ib-kubernetes
 // or by a controller whose ledger is lost. Of two claims on one GUID the ledger's stands;
-// with no row, that of the pod whose PKey UFM shows it in, since notAdoptable refuses the
-// others; else the older pod's.
+// with no row, or one that vacate drops, that of the pod whose PKey UFM shows it in,
+// since notAdoptable refuses the others; else the older pod's.
 func (c *Controller) adoptPods(ctx context.Context) error {
-	var pods corev1.PodList
-	if err := c.cache.List(ctx, &pods); err != nil {
-		return fmt.Errorf("list pods from the cache: %w", err)
-	}
 	byGUID := map[guid.GUID][]claim{}
-	for i := range pods.Items {
-		pod := &pods.Items[i]
+	err := c.podCache.each(func(pod *corev1.Pod) bool {
 		if isFinished(pod) {
-			continue
+			return true
 		}
 		c.ledger.SetNode(pod.UID, pod.Spec.NodeName)
 		if pod.Annotations[attach.NetworksAnnotation] == "" {
-			continue
+			return true
 		}
 		for _, r := range c.claimsOf(ctx, pod) {
 			byGUID[r.GUID] = append(byGUID[r.GUID], claim{pod, r})
 		}
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("list pods from the cache: %w", err)
 	}
 	for g, claims := range byGUID {
+		if err := c.vacate(ctx, g, claims); err != nil {
+			return err
+		}
 		c.settle(g, claims)
 	}
 	return nil
+}
+
+// vacate drops the row of a GUID whose pod is gone, when somebody else gave the GUID to a
+// live pod: between two of our leaders ib-kubernetes let it go and used it again. The row
+// of the dead would have it taken from the living.
+func (c *Controller) vacate(ctx context.Context, g guid.GUID, claims []claim) error {
+	r, ok := c.ledger.Get(g)
+	if !ok || !slices.ContainsFunc(claims, func(cl claim) bool { return c.givenAnew(r, cl) }) {
+		return nil
+	}
+	var pod corev1.Pod
+	err := c.client.Get(ctx, r.Pod, &pod)
+	switch {
+	case err != nil && !apierrors.IsNotFound(err):
+		return fmt.Errorf("ask for pod %s, which the ledger has guid %s for: %w", r.Pod, g, err)
+	case err == nil && pod.UID == r.UID && !isFinished(&pod):
+		return nil
+	}
+	c.ledger.Return(g, c.now()) // of a held row the pool would free the GUID
+	c.ledger.Drop(g)
+	return nil
+}
+
+// givenAnew reports whether a claim has more to it than an annotation, which can be a copy
+// of the former pod's: UFM shows the GUID where the pod says, and either the pod runs with
+// it, or the ledger's last word was that UFM had been seen without it.
+func (c *Controller) givenAnew(r ledger.Row, cl claim) bool {
+	for _, a := range cl.row.Claims {
+		if !c.view.shows(a.PKey, r.GUID) {
+			return false
+		}
+	}
+	return cl.pod.Status.Phase == corev1.PodRunning || (r.State == ledger.Held && len(cl.row.Claims) > 0)
 }
 
 // claimsOf are the rows that a pod's annotations tell of, for interfaces without one.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -57,7 +58,8 @@ func (c Config) gate() string { return gatePrefix + c.Fabric }
 
 // Deps are what a controller works with.
 type Deps struct {
-	Cache  cache.Cache   // pods, NADs and nodes, stripped by CacheOptions
+	Pods   *PodCache
+	Cache  cache.Cache   // NADs and nodes, as by CacheOptions
 	Client client.Client // direct
 	Fabric Fabric
 	Record *record.Recorder
@@ -70,16 +72,17 @@ type Deps struct {
 
 // Controller is one fabric's controller. It works while it leads.
 type Controller struct {
-	cfg     Config
-	cache   cache.Cache
-	client  client.Client
-	fabric  Fabric
-	reader  Reader  // nil: the Fabric shows nothing
-	applier Applier // nil: it does not tell when changes are applied
-	rec     *record.Recorder
-	lease   *Lease
-	now     func() time.Time
-	after   func(time.Duration) <-chan time.Time
+	cfg      Config
+	cache    cache.Cache
+	podCache *PodCache
+	client   client.Client
+	fabric   Fabric
+	reader   Reader  // nil: the Fabric shows nothing
+	applier  Applier // nil: it does not tell when changes are applied
+	rec      *record.Recorder
+	lease    *Lease
+	now      func() time.Time
+	after    func(time.Duration) <-chan time.Time
 
 	ledger    *ledger.Ledger
 	store     *ledger.Store
@@ -89,10 +92,15 @@ type Controller struct {
 
 	partitions workqueue.TypedRateLimitingInterface[pkey.PKey]
 	pods       workqueue.TypedRateLimitingInterface[types.NamespacedName]
-	kick       chan struct{} // asks for a full read now
+	turns      *semaphore.Weighted // a turn is a change that UFM is asked for
+	kick       chan struct{}       // asks for a full read now
+
+	incumbent *incumbent
+	waiting   atomic.Pointer[error] // what outwait met last
 
 	health      *health
 	notes       *notes
+	networks    networkReadings
 	refusals    *refusals
 	patched     *patchedPods
 	pending     *pending
@@ -110,19 +118,22 @@ func New(cfg Config, d Deps) (*Controller, error) {
 		return nil, err
 	}
 	c := &Controller{
-		cfg: cfg, cache: d.Cache, client: d.Client, fabric: d.Fabric, rec: d.Record, lease: d.Lease,
+		cfg: cfg, cache: d.Cache, podCache: d.Pods, client: d.Client, fabric: d.Fabric, rec: d.Record, lease: d.Lease,
 		now: d.Now, after: d.After, ledger: ledger.New(), pool: pool,
 		unclaimed: newUnclaimed(), pending: newPending(), starving: &podSet{pods: map[types.NamespacedName]bool{}}, kick: make(chan struct{}, 1),
 		notes:    newNotes(),
+		networks: networkReadings{by: map[types.NamespacedName]networkReading{}},
 		refusals: &refusals{until: map[member]time.Time{}},
 		patched:  &patchedPods{versions: map[types.UID]string{}},
 		suspects: suspects{}, adopted: make(chan struct{}),
+		incumbent: newIncumbent(d.Client, d.Now),
 	}
 	c.reader, _ = d.Fabric.(Reader)
 	c.view = newView(c.reader == nil)
 	c.applier, _ = d.Fabric.(Applier)
 	c.partitions = newQueue("partitions", workqueue.Queue[pkey.PKey](newOldestFirst(d.Now, c.pending.oldest)))
 	c.pods = newQueue[types.NamespacedName]("pods", nil)
+	c.turns = semaphore.NewWeighted(int64(cfg.FabricWorkers))
 	c.health = &health{rec: d.Record, now: d.Now, recovered: c.enqueueAllPartitions}
 	c.store = &ledger.Store{
 		Ledger: c.ledger, Client: d.Client, Namespace: cfg.Namespace, Fabric: cfg.Fabric, Leader: d.Identity,
@@ -137,11 +148,15 @@ func (c *Controller) NeedLeaderElection() bool { return true }
 // Adopted is closed when this replica leads and has read what there is.
 func (c *Controller) Adopted() <-chan struct{} { return c.adopted }
 
-// Start works until ctx ends. It is called once, when this replica leads.
+// Start works until ctx ends. It is called once, when this replica leads, and begins when
+// ib-kubernetes does not work in this cluster. An error is for the process to end with.
 func (c *Controller) Start(ctx context.Context) error {
 	c.ledSince.store(c.now())
 	if c.lease != nil {
 		c.lease.KeepUntil(c.removeAfter())
+	}
+	if !c.podCache.Synced(ctx) || c.outwait(ctx) != nil {
+		return nil // ctx ended, and nothing had begun
 	}
 	c.rec.Log(record.LeaderElected, record.Fields{Detail: c.leadDetail()})
 	defer c.rec.Log(record.LeaderStopped, record.Fields{})
@@ -157,14 +172,16 @@ func (c *Controller) Start(ctx context.Context) error {
 	close(c.adopted)
 	c.enqueueAllPartitions()
 
-	var group errgroup.Group
-	for range c.cfg.FabricWorkers {
+	group, ctx := errgroup.WithContext(ctx)
+	// One more than UFM takes changes at a time: the ledger's write for one partition goes
+	// on while UFM is busy with another.
+	for range c.cfg.FabricWorkers + 1 {
 		group.Go(func() error { work(ctx, c.partitions, c.syncPartition, heard[pkey.PKey](c)); return nil })
 	}
 	for range c.cfg.PodWorkers {
 		group.Go(func() error { work(ctx, c.pods, c.syncPod, heard[types.NamespacedName](c)); return nil })
 	}
-	group.Go(func() error { c.syncLoop(ctx); return nil })
+	group.Go(func() error { return c.syncLoop(ctx) })
 	<-ctx.Done()
 	c.partitions.ShutDown()
 	c.pods.ShutDown()

@@ -18,41 +18,15 @@ import (
 	"github.com/ibfabric/ibfabric/controller/record"
 )
 
-// CacheOptions are the cache that a controller needs: pods, NADs and nodes stripped to
-// what is read, since a cluster has a hundred thousand of the first.
+// CacheOptions are the cache that a controller needs beside that of pods: NADs, and nodes
+// stripped to what is read.
 func CacheOptions() cache.Options {
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:                        {Transform: stripPod},
 			&corev1.Node{}:                       {Transform: stripNode},
 			&nadv1.NetworkAttachmentDefinition{}: {Transform: cache.TransformStripManagedFields()},
 		},
 	}
-}
-
-// stripPod keeps of a pod what the controller reads: of one without networks, next to
-// nothing.
-func stripPod(obj any) (any, error) {
-	pod, ok := obj.(*corev1.Pod)
-	if !ok {
-		return obj, nil
-	}
-	out := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
-		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
-	}}
-	// A pod whose annotation is gone may have rows all the same.
-	out.Spec.NodeName, out.Status.Phase = pod.Spec.NodeName, pod.Status.Phase
-	networks := pod.Annotations[attach.NetworksAnnotation]
-	if networks == "" {
-		return out, nil
-	}
-	out.CreationTimestamp, out.DeletionTimestamp = pod.CreationTimestamp, pod.DeletionTimestamp
-	out.Annotations = map[string]string{attach.NetworksAnnotation: networks}
-	if status := pod.Annotations[attach.NetworkStatusAnnotation]; status != "" {
-		out.Annotations[attach.NetworkStatusAnnotation] = status
-	}
-	out.Spec.HostNetwork, out.Spec.SchedulingGates = pod.Spec.HostNetwork, pod.Spec.SchedulingGates
-	return out, nil
 }
 
 // stripNode keeps of a node whether it is Ready, since when, and its boot.
@@ -75,7 +49,7 @@ func stripNode(obj any) (any, error) {
 
 // Prime starts the informers, so that a replica that stands by has what it needs at once.
 func (c *Controller) Prime(ctx context.Context) error {
-	for _, obj := range []client.Object{&corev1.Pod{}, &corev1.Node{}, &nadv1.NetworkAttachmentDefinition{}} {
+	for _, obj := range []client.Object{&corev1.Node{}, &nadv1.NetworkAttachmentDefinition{}} {
 		if _, err := c.cache.GetInformer(ctx, obj); err != nil {
 			return fmt.Errorf("watch %T: %w", obj, err)
 		}
@@ -85,18 +59,14 @@ func (c *Controller) Prime(ctx context.Context) error {
 
 // listen feeds the pod queue from the informers, beginning with all there is.
 func (c *Controller) listen(ctx context.Context) error {
-	pods, err := c.cache.GetInformer(ctx, &corev1.Pod{})
-	if err != nil {
-		return fmt.Errorf("watch pods: %w", err)
-	}
-	if _, err := pods.AddEventHandler(c.podHandler()); err != nil {
+	if _, err := c.podCache.informer.AddEventHandler(c.podHandler()); err != nil {
 		return fmt.Errorf("watch pods: %w", err)
 	}
 	networks, err := c.cache.GetInformer(ctx, &nadv1.NetworkAttachmentDefinition{})
 	if err != nil {
 		return fmt.Errorf("watch networks: %w", err)
 	}
-	if _, err := networks.AddEventHandler(c.networkHandler(ctx)); err != nil {
+	if _, err := networks.AddEventHandler(c.networkHandler()); err != nil {
 		return fmt.Errorf("watch networks: %w", err)
 	}
 	return nil
@@ -105,14 +75,14 @@ func (c *Controller) listen(ctx context.Context) error {
 func (c *Controller) podHandler() toolscache.ResourceEventHandlerFuncs {
 	return toolscache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
-			if pod, ok := obj.(*corev1.Pod); ok {
+			if pod, err := asPod(obj); err == nil {
 				c.podEvent(pod)
 			}
 		},
 		UpdateFunc: func(from, to any) {
-			a, aOK := from.(*corev1.Pod)
-			b, bOK := to.(*corev1.Pod)
-			if !aOK || !bOK || !podMoved(a, b) {
+			a, aErr := asPod(from)
+			b, bErr := asPod(to)
+			if aErr != nil || bErr != nil || !podMoved(a, b) {
 				return
 			}
 			if a.UID != b.UID {
@@ -125,7 +95,7 @@ func (c *Controller) podHandler() toolscache.ResourceEventHandlerFuncs {
 			if broke {
 				obj = last.Obj // the watch missed the end: this is the last it saw
 			}
-			if pod, ok := obj.(*corev1.Pod); ok {
+			if pod, err := asPod(obj); err == nil {
 				c.podEnded(pod, !broke)
 				c.podEvent(pod)
 			}
@@ -164,13 +134,13 @@ func podMoved(a, b *corev1.Pod) bool {
 
 // networkHandler wakes the pods that name a network which came, went or changed. What
 // is there at the beginning wakes nobody: every pod is looked at then.
-func (c *Controller) networkHandler(ctx context.Context) toolscache.ResourceEventHandlerDetailedFuncs {
+func (c *Controller) networkHandler() toolscache.ResourceEventHandlerDetailedFuncs {
 	wake := func(obj any) {
 		if gone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
 			obj = gone.Obj
 		}
 		if nad, ok := obj.(*nadv1.NetworkAttachmentDefinition); ok {
-			c.networkChanged(ctx, client.ObjectKeyFromObject(nad))
+			c.networkChanged(client.ObjectKeyFromObject(nad))
 		}
 	}
 	return toolscache.ResourceEventHandlerDetailedFuncs{
@@ -191,15 +161,15 @@ func (c *Controller) networkHandler(ctx context.Context) toolscache.ResourceEven
 }
 
 // networkChanged lets all pods look again whose annotation may name a network.
-func (c *Controller) networkChanged(ctx context.Context, name types.NamespacedName) {
-	var pods corev1.PodList
-	if err := c.cache.List(ctx, &pods, client.UnsafeDisableDeepCopy); err != nil {
-		c.rec.Log(record.WorkFailed, record.Fields{Detail: "wake the pods of network " + name.String(), Err: err})
-		return
-	}
-	for i := range pods.Items {
-		if strings.Contains(pods.Items[i].Annotations[attach.NetworksAnnotation], name.Name) {
-			c.pods.Add(keyOf(&pods.Items[i]))
+func (c *Controller) networkChanged(name types.NamespacedName) {
+	c.networks.forget(name)
+	err := c.podCache.each(func(pod *corev1.Pod) bool {
+		if strings.Contains(pod.Annotations[attach.NetworksAnnotation], name.Name) {
+			c.pods.Add(keyOf(pod))
 		}
+		return true
+	})
+	if err != nil {
+		c.rec.Log(record.WorkFailed, record.Fields{Detail: "wake the pods of network " + name.String(), Err: err})
 	}
 }

@@ -89,8 +89,16 @@ func (c *Controller) beforeChange(ctx context.Context) (string, error) {
 	return text, nil
 }
 
-// untilApplied waits until all members of a partition count that UFM took. What a wait
-// that failed left over is waited for again with the next pass.
+// catchUp waits for what a wait that failed left over. No other change runs meanwhile:
+// LastUpdated would move for that one.
+func (c *Controller) catchUp(ctx context.Context, p pkey.PKey) error {
+	if _, waits := c.view.awaited(p); !waits || !c.waitsApplied() {
+		return nil
+	}
+	return c.inTurn(ctx, func() error { return c.untilApplied(ctx, p) })
+}
+
+// untilApplied waits until all members of a partition count that UFM took.
 func (c *Controller) untilApplied(ctx context.Context, p pkey.PKey) error {
 	if !c.waitsApplied() {
 		return nil

@@ -3,11 +3,13 @@ package controller
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/controller/attach"
 )
@@ -22,23 +24,59 @@ func (e *missingNetworkError) Error() string {
 // network reads a NAD. Whatever changes of it wakes the pods that name it.
 func (c *Controller) network(ctx context.Context, name types.NamespacedName) (net attach.Network, ours bool, err error) {
 	var nad nadv1.NetworkAttachmentDefinition
-	err = c.cache.Get(ctx, name, &nad)
+	err = c.cache.Get(ctx, name, &nad, client.UnsafeDisableDeepCopy) // read only, by thousands of pods
 	switch {
 	case apierrors.IsNotFound(err):
 		return net, false, &missingNetworkError{name}
 	case err != nil:
 		return net, false, fmt.Errorf("read network %s from the cache: %w", name, err)
-	case !c.cfg.Networks.Matches(labels.Set(nad.Labels)):
-		return net, false, nil // another fabric's
 	}
-	net, err = attach.ParseNetwork(name, nad.Spec.Config, nad.Annotations)
+	r := c.networks.reading(name, nad.ResourceVersion, func() networkReading { return c.readNetwork(name, &nad) })
+	return r.net, r.ours, r.err
+}
+
+func (c *Controller) readNetwork(name types.NamespacedName, nad *nadv1.NetworkAttachmentDefinition) networkReading {
+	if !c.cfg.Networks.Matches(labels.Set(nad.Labels)) {
+		return networkReading{} // another fabric's
+	}
+	net, err := attach.ParseNetwork(name, nad.Spec.Config, nad.Annotations)
 	if err == nil && net.InfiniBand {
 		err = c.checkClaims(net)
 	}
-	if err != nil {
-		return net, false, err
+	return networkReading{net: net, ours: net.InfiniBand && err == nil, err: err}
+}
+
+// networkReading is what a NAD says, as of a version of it.
+type networkReading struct {
+	version string
+	net     attach.Network
+	ours    bool
+	err     error
+}
+
+// networkReadings keep what NADs say: each is read once, not once for each pod.
+type networkReadings struct {
+	mu sync.Mutex // protects by
+	by map[types.NamespacedName]networkReading
+}
+
+// reading is what a NAD says in this version; read tells when that is not known.
+func (n *networkReadings) reading(name types.NamespacedName, version string, read func() networkReading) networkReading {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if r, ok := n.by[name]; ok && r.version == version {
+		return r
 	}
-	return net, net.InfiniBand, nil
+	r := read()
+	r.version = version
+	n.by[name] = r
+	return r
+}
+
+func (n *networkReadings) forget(name types.NamespacedName) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.by, name)
 }
 
 // checkClaims refuses partitions that this controller may not change.

@@ -23,24 +23,61 @@ func (c *Controller) syncPartition(ctx context.Context, p pkey.PKey) (time.Durat
 	if p == 0 {
 		return 0, c.syncUnpartitioned(ctx)
 	}
-	if err := errors.Join(c.look(ctx, p), c.untilApplied(ctx, p)); err != nil {
+	if err := errors.Join(c.look(ctx, p), c.catchUp(ctx, p)); err != nil {
 		return 0, err
 	}
 	if err := c.storeFresh(ctx, p); err != nil {
 		return 0, err
 	}
-	shown, _ := c.view.members(p)
-	diff := pkey.Diff(c.ledger.Want(p), shown, c.pool.Contains)
+	diff := c.diff(p)
 	if c.cfg.Policy == DryRun {
 		c.plan(p, diff)
 		return 0, nil
 	}
-	again, addErr := c.addMembers(ctx, p, diff.Adds)
+	again, addErr := c.addAll(ctx, p, diff.Adds)
 	later, removeErr := c.removeMembers(ctx, p, diff)
 	if _, fresh := c.view.members(p); !fresh && c.reader != nil && addErr == nil && removeErr == nil {
 		later = soonest(later, lookAgain) // another UFM answered: see what that one has
 	}
 	return soonest(again, later), errors.Join(addErr, removeErr)
+}
+
+// diff is what UFM lacks and has too much of in a partition, as far as is known.
+func (c *Controller) diff(p pkey.PKey) pkey.Changes {
+	shown, _ := c.view.members(p)
+	return pkey.Diff(c.ledger.Want(p), shown, c.pool.Contains)
+}
+
+// addAll puts in what is missing when UFM has a turn for it. What came while it waited
+// for its turn goes along if it is the better part: a write to the ledger is shorter
+// than another turn.
+func (c *Controller) addAll(ctx context.Context, p pkey.PKey, adds []pkey.Batch) (again time.Duration, err error) {
+	ready := 0
+	for _, b := range adds {
+		ready += len(b.GUIDs)
+	}
+	if ready == 0 {
+		return 0, nil
+	}
+	err = c.inTurn(ctx, func() error {
+		if len(c.ledger.Untold(p)) > ready {
+			if err := c.storeFresh(ctx, p); err != nil {
+				return err
+			}
+		}
+		again, err = c.addMembers(ctx, p, c.diff(p).Adds)
+		return err
+	})
+	return again, err
+}
+
+// inTurn does what changes UFM, when fewer changes run than UFM takes at a time.
+func (c *Controller) inTurn(ctx context.Context, change func() error) error {
+	if err := c.turns.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer c.turns.Release(1)
+	return change()
 }
 
 // lookAgain is how soon a partition is read again that another UFM answered for.
@@ -147,7 +184,9 @@ func (c *Controller) removeMembers(ctx context.Context, p pkey.PKey, diff pkey.C
 	}
 	todo := without(leaving, c.view.proven(p, leaving))
 	start := c.now()
-	refused, err := split(todo, c.cfg.Chunk, func(part []guid.GUID) error { return c.remove(ctx, p, part) })
+	refused, err := split(todo, c.cfg.Chunk, func(part []guid.GUID) error {
+		return c.inTurn(ctx, func() error { return c.remove(ctx, p, part) })
+	})
 	c.refuse(p, refused)
 	if err != nil {
 		return 0, err

@@ -314,7 +314,10 @@ func TestAPodIsStrippedToWhatIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slim := out.(*corev1.Pod)
+	slim, err := asPod(out)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(slim.Spec.Containers) != 0 || len(slim.Annotations) != 1 || slim.Spec.NodeName != "n" {
 		t.Errorf("%+v", slim)
 	}

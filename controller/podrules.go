@@ -1,12 +1,10 @@
 package controller
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/ibfabric/ibfabric/controller/attach"
@@ -65,16 +63,12 @@ func keyOf(pod *corev1.Pod) types.NamespacedName {
 }
 
 // getPod reads a pod from the cache; nil is none.
-func (c *Controller) getPod(ctx context.Context, key types.NamespacedName) (*corev1.Pod, error) {
-	var pod corev1.Pod
-	err := c.cache.Get(ctx, key, &pod)
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, nil
-	case err != nil:
+func (c *Controller) getPod(key types.NamespacedName) (*corev1.Pod, error) {
+	pod, err := c.podCache.get(key)
+	if err != nil {
 		return nil, fmt.Errorf("read pod %s from the cache: %w", key, err)
 	}
-	return &pod, nil
+	return pod, nil
 }
 
 // podFields describe a pod and rows of it.

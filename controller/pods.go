@@ -24,7 +24,7 @@ const heldRetry = 15 * time.Second
 // syncPod brings one pod to where its fabric is ready, or lets go what a gone one had.
 // It is the pod queue's worker, and safe to call at any time.
 func (c *Controller) syncPod(ctx context.Context, key types.NamespacedName) (time.Duration, error) {
-	pod, err := c.getPod(ctx, key)
+	pod, err := c.getPod(key)
 	if err != nil {
 		return 0, err
 	}

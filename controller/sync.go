@@ -16,15 +16,19 @@ import (
 )
 
 // syncLoop reads UFM in full from time to time, and looks after what no event tells of:
-// drift, rows whose pods are gone, and holds that are over.
-func (c *Controller) syncLoop(ctx context.Context) {
+// drift, rows whose pods are gone, and holds that are over. It returns an error when
+// this replica must not lead any more.
+func (c *Controller) syncLoop(ctx context.Context) error {
 	summary := c.now().Add(c.cfg.SummaryEvery)
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-c.kick:
 		case <-c.after(c.cfg.SyncEvery):
+		}
+		if err := c.stepAside(ctx); err != nil {
+			return err
 		}
 		if err := c.syncOnce(ctx); err != nil && ctx.Err() == nil && c.notes.once("sync", err.Error()) {
 			c.rec.Log(record.WorkFailed, record.Fields{Detail: "sync", Err: err})
@@ -155,7 +159,7 @@ func (c *Controller) collectGarbage(ctx context.Context) error {
 			continue
 		}
 		judged[r.UID] = true
-		pod, err := c.getPod(ctx, r.Pod)
+		pod, err := c.getPod(r.Pod)
 		if err == nil && pod != nil && pod.UID == r.UID && !isFinished(pod) {
 			continue
 		}

@@ -40,8 +40,11 @@ func (m Membership) MarshalText() ([]byte, error) { return []byte(m.String()), n
 // UnmarshalText reads what MarshalText writes.
 func (m *Membership) UnmarshalText(text []byte) error {
 	v, err := ParseMembership(string(text))
+	if err != nil {
+		return err
+	}
 	*m = v
-	return err
+	return nil
 }
 
 // Mode is how a GUID is in a partition: its membership, and whether the PKey stands at
@@ -110,9 +113,13 @@ func ParseScope(s string) (Scope, error) {
 			return nil, err
 		}
 		if f > l {
-			return nil, fmt.Errorf("pkey range %s: its start is above its end", part)
+			return nil, fmt.Errorf("pkey range %s-%s: its start is above its end", f, l)
 		}
 		scope = append(scope, Range{f, l})
+	}
+	if len(scope) == 0 && strings.TrimSpace(s) != "" {
+		// "${A},${B}" with both of them empty must not open everything.
+		return nil, fmt.Errorf("pkey scope %s names no pkey; write 0x100-0x1ff,0x300, or nothing for all", clip(s))
 	}
 	return scope, nil
 }

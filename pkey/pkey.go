@@ -37,8 +37,8 @@ func clip(s string) string {
 	return strconv.Quote(s)
 }
 
-// Parse reads a PKey that a person wrote: 0x and one to four hex digits, from 0x1 to
-// 0x7ffe. Whatever else could be meant is refused with a guess of what was.
+// Parse reads a PKey that a person wrote: 0x and hex digits, zeros before them allowed,
+// from 0x1 to 0x7ffe. Whatever else could be meant is refused with a guess of what was.
 func Parse(s string) (PKey, error) {
 	v, err := parseHex(s)
 	if err != nil {

@@ -58,6 +58,8 @@ func allowed(name, own string, may map[string][]string) bool {
 	switch top := strings.Split(name, "/")[0]; top {
 	case "controller": // and what it is made of; never ufm
 		return own == "guid" || own == "pkey" || strings.HasPrefix(own, "controller/")
+	case "cni": // and what it is made of; never the controller's side
+		return own == "guid" || own == "pkey" || strings.HasPrefix(own, "cni/")
 	case "cmd", "test":
 		return true
 	default:

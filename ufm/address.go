@@ -42,19 +42,26 @@ func splitAddress(s string) (host string, port int, err error) {
 	case strings.ContainsAny(s, "/?#% \t\r\n\\\"'"):
 		return "", 0, fmt.Errorf("UFM_ADDRESS %q: write a host or host:port", clip(s))
 	}
-	if ip := net.ParseIP(strings.Trim(s, "[]")); ip != nil {
-		return strings.Trim(s, "[]"), 0, nil
+	bare := s
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		bare = s[1 : len(s)-1]
 	}
-	if !strings.Contains(s, ":") {
-		return s, 0, nil
+	if net.ParseIP(bare) != nil {
+		return bare, 0, nil
 	}
-	host, text, err := net.SplitHostPort(s)
-	if err != nil || host == "" {
+	host = s
+	if strings.Contains(s, ":") {
+		var text string
+		if host, text, err = net.SplitHostPort(s); err == nil {
+			number, err := strconv.ParseUint(text, 10, 16)
+			if err != nil || number == 0 {
+				return "", 0, fmt.Errorf("UFM_ADDRESS %q: the port is 1 to 65535", clip(s))
+			}
+			port = int(number)
+		}
+	}
+	if u, bad := url.Parse("//" + net.JoinHostPort(host, "1")); err != nil || strings.ContainsAny(host, "[]") || host == "" || bad != nil || u.Hostname() != host {
 		return "", 0, fmt.Errorf("UFM_ADDRESS %q: write a host or host:port", clip(s))
-	}
-	port, err = strconv.Atoi(text)
-	if err != nil || port < 1 || port > 65535 {
-		return "", 0, fmt.Errorf("UFM_ADDRESS %q: the port is 1 to 65535", clip(s))
 	}
 	return host, port, nil
 }

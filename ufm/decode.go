@@ -119,17 +119,23 @@ func decodeOne(p pkey.PKey, body json.RawMessage) (pkey.Partition, oddities, err
 	}
 	part.Name = text(object["partition"])
 	part.IPoIB = truth(object["ip_over_ib"], true)
+	raw, told := object["guids"]
+	if !told {
+		// So UFM answers when guids_data=true got lost on the way. It is not an empty one.
+		return part, oddities{}, errors.New("it has no guids; does a proxy drop ?guids_data=true?")
+	}
 	var guids []json.RawMessage
-	if raw, ok := object["guids"]; ok {
-		if err := json.Unmarshal(raw, &guids); err != nil {
-			return part, oddities{}, fmt.Errorf("its guids are no list: %w", err)
-		}
+	if err := json.Unmarshal(raw, &guids); err != nil {
+		return part, oddities{}, fmt.Errorf("its guids are no list: %w", err)
 	}
 	var odd oddities
 	for _, raw := range guids {
 		if m, ok := decodeMember(raw, &odd); ok {
 			part.Members = append(part.Members, m)
 		}
+	}
+	if len(guids) > 0 && odd.guids == len(guids) && !slices.ContainsFunc(guids, isNobody) {
+		return part, oddities{}, fmt.Errorf("not one of its %d guids can be read", len(guids))
 	}
 	part.Members = uniqueMembers(part.Members)
 	return part, odd, nil
@@ -154,6 +160,9 @@ func unwrap(p pkey.PKey, body json.RawMessage) (fields, error) {
 			}
 		}
 	}
+	if other, err := pkey.ParseUFM(text(object["pkey"])); err == nil && other != p {
+		return nil, fmt.Errorf("it is pkey %s, and %s was asked for", other, p)
+	}
 	for _, known := range []string{"guids", "partition", "ip_over_ib", "qos_conf", "pkey", "membership", "index0"} {
 		if _, ok := object[known]; ok {
 			return object, nil
@@ -165,15 +174,28 @@ func unwrap(p pkey.PKey, body json.RawMessage) (fields, error) {
 	return nil, nil
 }
 
-func decodeMember(raw json.RawMessage, odd *oddities) (pkey.Member, bool) {
-	object := fields{"guid": raw} // a bare GUID, unless it is an object
-	if first(raw) == '{' {
-		object = nil
-		if err := json.Unmarshal(raw, &object); err != nil {
-			odd.guids++
-			return pkey.Member{}, false
-		}
+// isNobody reports whether raw is readable and no port's GUID: all zeros or all ones. UFM
+// takes such a member, and a partition that has no other is a sound one.
+func isNobody(raw json.RawMessage) bool {
+	s := strings.ToLower(text(openMember(raw)["guid"]))
+	digits := strings.NewReplacer("0x", "", ":", "", "-", "").Replace(s)
+	return len(digits) == 16 && (strings.Trim(digits, "0") == "" || strings.Trim(digits, "f") == "")
+}
+
+// openMember opens a member of a partition: a bare GUID, unless it is an object.
+func openMember(raw json.RawMessage) fields {
+	if first(raw) != '{' {
+		return fields{"guid": raw}
 	}
+	var object fields
+	if json.Unmarshal(raw, &object) != nil {
+		return nil
+	}
+	return object
+}
+
+func decodeMember(raw json.RawMessage, odd *oddities) (pkey.Member, bool) {
+	object := openMember(raw)
 	g, err := guid.Parse(text(object["guid"]))
 	if err != nil {
 		odd.guids++

@@ -44,8 +44,16 @@ func TestListIsReadInEveryShape(t *testing.T) {
 			want: []pkey.Partition{part(2, members(full, 0x0200000000000001, 0x0200000000000002, g2)...)},
 		},
 		"no guids": {
-			body: `{"0x1":{"partition":""},"0x2":{"guids":null,"ip_over_ib":true},"0x3":{}}`,
+			body: `{"0x1":{"guids":[],"partition":""},"0x2":{"guids":null,"ip_over_ib":true},"0x3":{}}`,
 			want: []pkey.Partition{part(1), part(2), part(3)},
+		},
+		"guids not told": {
+			body: `{"0x1":{"ip_over_ib":true,"partition":"a"},"0x2":{"guids":[7,null,{"guid":["0200000000000001"]}]}}`,
+			want: []pkey.Partition{{PKey: 1}, {PKey: 2}}, bare: []pkey.PKey{1, 2},
+		},
+		"no port's guid": {
+			body: `{"0x1":{"guids":["0x0000000000000000","zz"]},"0x2":{"guids":[{"guid":"FF:FF:FF:FF:FF:FF:FF:FF"}]}}`,
+			want: []pkey.Partition{part(1), part(2)}, odd: oddities{guids: 3},
 		},
 		"a guid in several partitions": {
 			body: `{"0x1":{"guids":[{"guid":"0200000000000001"}]},"0x2":{"guids":[{"guid":"0200000000000001"}]}}`,

@@ -82,8 +82,8 @@ func decodeQoS(p pkey.PKey, body []byte) (q pkey.QoS, known bool, err error) {
 	q.MTULimit, failed[0] = strconv.Atoi(text(conf["mtu_limit"]))
 	q.RateLimit, failed[1] = strconv.ParseFloat(text(conf["rate_limit"]), 64)
 	q.ServiceLevel, failed[2] = strconv.Atoi(text(conf["service_level"]))
-	if err := errors.Join(failed[:]...); err != nil {
-		return pkey.QoS{}, false, fmt.Errorf("its qos_conf is no numbers: %w", err)
+	if errors.Join(failed[:]...) != nil { // which quote all of what was there
+		return pkey.QoS{}, false, errors.New("its qos_conf is no numbers")
 	}
 	return q, true, nil
 }

@@ -135,8 +135,8 @@ func (s *session) chooseScheme(scheme string) error {
 		// UFM wants the token as it is behind the word Basic, not in base64.
 		s.prefix, s.settings = "/ufmRestV3", envToken
 		s.authorization = NewSecret("Basic " + c.Token.reveal())
-		if strings.ContainsAny(c.Token.reveal(), " \t\r\n") {
-			return fmt.Errorf("%s holds blanks or several lines", envToken)
+		if strings.ContainsFunc(c.Token.reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return fmt.Errorf("%s holds blanks, several lines or what no token has: copy it again", envToken)
 		}
 	case c.ClientCertificate != "" && c.ClientKey.IsSet():
 		s.prefix, s.settings = "/ufmRest", envClientCert
@@ -145,6 +145,9 @@ func (s *session) chooseScheme(scheme string) error {
 		}
 	case c.ClientCertificate != "" || c.ClientKey.IsSet():
 		return fmt.Errorf("%s and %s go together: one of them is not set", envClientCert, envClientKey)
+	case strings.Contains(c.Username, ":"):
+		// Basic auth ends the name there, and UFM would take the rest for the password.
+		return fmt.Errorf("%s holds a colon: write the name alone, and the password into %s", envUsername, envPassword)
 	case c.Username != "" && c.Password.IsSet():
 		s.prefix, s.settings = "/ufmRest", envUsername+" and "+envPassword
 		s.authorization = NewSecret("Basic " + basic(c))

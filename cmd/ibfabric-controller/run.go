@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/zapr"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/uuid"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -73,8 +74,12 @@ func run(ctx context.Context, s *settings) error {
 	if err := metrics.Registry.Register(rec); err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
 	}
+	pods, err := newPodCache(cfg)
+	if err != nil {
+		return err
+	}
 	deps := controller.Deps{
-		Cache: mgr.GetCache(), Client: direct, Fabric: fabric, Record: rec, Identity: identity(lease),
+		Pods: pods, Cache: mgr.GetCache(), Client: direct, Fabric: fabric, Record: rec, Identity: identity(lease),
 		Now: time.Now, After: time.After,
 	}
 	if s.LeaderElect {
@@ -84,11 +89,22 @@ func run(ctx context.Context, s *settings) error {
 	if err != nil {
 		return err
 	}
-	if err := addRunnables(ctx, mgr, c); err != nil {
+	if err := addRunnables(ctx, mgr, pods, c); err != nil {
 		return err
 	}
 	rec.Log(record.ControllerStarted, record.Fields{Detail: describe(s)})
 	return mgr.Start(ctx)
+}
+
+// newPodCache watches pods in the form that costs the API server and us the least.
+func newPodCache(cfg *rest.Config) (*controller.PodCache, error) {
+	cfg = rest.CopyConfig(cfg)
+	cfg.ContentType = runtime.ContentTypeProtobuf
+	pods, err := corev1client.NewForConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("reach the cluster's pods: %w", err)
+	}
+	return controller.NewPodCache(pods)
 }
 
 func newFabric(s *settings, log *zap.Logger) (controller.Fabric, error) {
@@ -206,17 +222,21 @@ func newManager(s *settings, cfg *rest.Config, scheme *runtime.Scheme, lease *co
 }
 
 // addRunnables puts the controller under the leader election, and the health checks
-// beside it. A replica is ready when its caches are: it can take over at once.
-func addRunnables(ctx context.Context, mgr manager.Manager, c *controller.Controller) error {
+// beside it. A replica is ready when its caches are: it can take over at once. One that
+// leads and waits for ib-kubernetes to go is not.
+func addRunnables(ctx context.Context, mgr manager.Manager, pods *controller.PodCache, c *controller.Controller) error {
 	if err := c.Prime(ctx); err != nil {
 		return err
 	}
 	if err := mgr.Add(c); err != nil {
 		return fmt.Errorf("add the controller: %w", err)
 	}
+	if err := mgr.Add(pods); err != nil {
+		return fmt.Errorf("add the cache of pods: %w", err)
+	}
 	var synced atomic.Bool
 	if err := mgr.Add(standby(func(ctx context.Context) error {
-		synced.Store(mgr.GetCache().WaitForCacheSync(ctx))
+		synced.Store(mgr.GetCache().WaitForCacheSync(ctx) && pods.Synced(ctx))
 		return nil
 	})); err != nil {
 		return fmt.Errorf("add the readiness watch: %w", err)
@@ -224,12 +244,16 @@ func addRunnables(ctx context.Context, mgr manager.Manager, c *controller.Contro
 	if err := mgr.AddHealthzCheck("alive", func(*http.Request) error { return nil }); err != nil {
 		return fmt.Errorf("add the health check: %w", err)
 	}
-	return mgr.AddReadyzCheck("caches", func(*http.Request) error {
+	if err := mgr.AddReadyzCheck("caches", func(*http.Request) error {
 		if !synced.Load() {
 			return fmt.Errorf("the caches are not filled yet")
 		}
 		return nil
-	})
+	}); err != nil {
+		return fmt.Errorf("add the readiness check: %w", err)
+	}
+	// /readyz shows the names of checks alone, /readyz/ib-kubernetes-is-gone the reason too.
+	return mgr.AddReadyzCheck("ib-kubernetes-is-gone", func(*http.Request) error { return c.Waiting() })
 }
 
 // standby runs on every replica, leader or not.

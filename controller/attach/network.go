@@ -34,6 +34,9 @@ func ParseNetwork(name types.NamespacedName, config string, annotations map[stri
 		return n, err
 	}
 	n.InfiniBand = true
+	if err != nil {
+		return n, err
+	}
 	// ib-kubernetes and libcni look for capabilities in the plugin itself.
 	if err := plugin.once(s, "pkey", "capabilities"); err != nil {
 		return n, err
@@ -46,7 +49,7 @@ func ParseNetwork(name types.NamespacedName, config string, annotations map[stri
 }
 
 // ibPlugin finds the ib-sriov plugin of a config as Multus does: the config itself when
-// it has a type, else the first of that type in the chain. It is nil when there is none.
+// it has a type, else the one of that type in the chain. It is nil when there is none.
 func ibPlugin(s site, config string) (object, error) {
 	raw, err := parseJSON(s, config)
 	if err != nil {
@@ -82,22 +85,28 @@ func pluginInChain(s site, raw json.RawMessage) (object, error) {
 	if err := json.Unmarshal(raw, &chain); err != nil {
 		return nil, s.problem("plugins is not a list", `write "plugins":[{"type":"ib-sriov",…}]`)
 	}
+	var found object
+	at := 0
 	for i, raw := range chain {
 		plugin, ok := parseObject(raw)
 		if !ok {
-			return nil, s.problem(fmt.Sprintf("plugin %d of the chain is not an object", i+1), `write {"type":…}`)
+			return found, s.problem(fmt.Sprintf("plugin %d of the chain is not an object", i+1), `write {"type":…}`)
 		}
 		if err := plugin.once(s, "type"); err != nil {
-			return nil, err
+			return found, err
 		}
 		switch kind, err := plugin.text(s, "type"); {
 		case err != nil:
-			return nil, err
-		case kind == CNIType:
-			return plugin, nil
+			return found, err
+		case kind != CNIType:
+		case found != nil:
+			// ib-kubernetes takes the first; the CNI runs both, on one VF.
+			return found, s.problem(fmt.Sprintf("plugins %d and %d of its chain are both %s", at, i+1, CNIType), "leave one of them")
+		default:
+			found, at = plugin, i+1
 		}
 	}
-	return nil, nil
+	return found, nil
 }
 
 func guidField(s site, plugin object) (GUIDField, error) {

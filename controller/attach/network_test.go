@@ -34,7 +34,7 @@ func TestNetworkOfARealNAD(t *testing.T) {
 		"capability beside the chain":        {`{"capabilities":{"infinibandGUID":true},"plugins":[{"type":"ib-sriov"}]}`, Network{InfiniBand: true}},
 		"keys in another case, as libcni":    {`{"TYPE":"ib-sriov","PKey":"0x5"}`, Network{InfiniBand: true, Claims: []Claim{fullAt0(5)}}},
 		"keys with escapes":                  {`{"type":"ib-sriov","\u0070key":"0x5"}`, Network{InfiniBand: true, Claims: []Claim{fullAt0(5)}}},
-		"the first of two in a chain":        {`{"plugins":[{"type":"tuning"},{"type":"ib-sriov","pkey":"0x5"},{"type":"ib-sriov","pkey":"0x6"}]}`, Network{InfiniBand: true, Claims: []Claim{fullAt0(5)}}},
+		"behind another in a chain":          {`{"plugins":[{"type":"tuning"},{"type":"ib-sriov","pkey":"0x5"}]}`, Network{InfiniBand: true, Claims: []Claim{fullAt0(5)}}},
 		"a type beside a chain without ours": {`{"type":"macvlan","plugins":[{"type":"tuning"}]}`, Network{}},
 		"another plugin":                     {`{"type":"macvlan","pkey":"nonsense"}`, Network{}},
 		"a chain of others":                  {`{"plugins":[{"type":"sriov"},{"type":"rdma"}]}`, Network{}},
@@ -92,6 +92,7 @@ func TestNetworkRefusesAndSaysWhatToWrite(t *testing.T) {
 		"a type that is no string":   {`{"type":5}`, nil, `"type" is 5, not a string; put it in quotes`},
 		"plugins that are no list":   {`{"plugins":{"type":"ib-sriov"}}`, nil, `plugins is not a list; write "plugins":[{`},
 		"a plugin that is no object": {`{"plugins":[null]}`, nil, `plugin 1 of the chain is not an object`},
+		"two of ours in a chain":     {`{"plugins":[{"type":"tuning"},{"type":"ib-sriov","pkey":"0x5"},{"type":"ib-sriov","pkey":"0x6"}]}`, nil, `plugins 2 and 3 of its chain are both ib-sriov; leave one of them`},
 		"decimal pkey":               {`{"type":"ib-sriov","pkey":"1000"}`, nil, `config: pkey "1000": a PKey is written in hex: did you mean 0x3e8`},
 		"management partition":       {`{"type":"ib-sriov","pkey":"0x7fff"}`, nil, `management partition`},
 		"fractional pkey":            {`{"type":"ib-sriov","pkey":7.5}`, nil, `write it as a string of hex`},
@@ -132,6 +133,7 @@ func TestNetworkWithAnErrorSaysWhetherItIsOurs(t *testing.T) {
 	for config, want := range map[string]bool{
 		`{"type":"ib-sriov","pkey":"5"}`:                true,
 		`{"plugins":[{"type":"ib-sriov","pkey":true}]}`: true,
+		`{"plugins":[{"type":"ib-sriov"},5]}`:           true,
 		`{"type":"ib-sriov"`:                            false,
 	} {
 		if n, err := ParseNetwork(nad, config, nil); err == nil || n.InfiniBand != want || n.Name != nad {

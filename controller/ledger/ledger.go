@@ -135,6 +135,13 @@ func (l *Ledger) All() []Row {
 	return l.copies(maps.Keys(l.rows))
 }
 
+// Len is how many rows there are.
+func (l *Ledger) Len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.rows)
+}
+
 // PKeys returns every partition that a row claims, in order; 0 for rows without one.
 func (l *Ledger) PKeys() []pkey.PKey {
 	l.mu.Lock()

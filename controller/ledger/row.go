@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -126,34 +127,57 @@ func (r Row) toAPI() v1alpha1.LedgerRow {
 	return out
 }
 
-// fromAPI reads a stored row.
+// fromAPI reads a stored row. Somebody may have spoilt it by hand: what it returns can be
+// worked with and stored again, and everything else is an error.
 func fromAPI(in v1alpha1.LedgerRow) (Row, error) {
 	g, err := guid.Parse(in.GUID)
 	if err != nil {
 		return Row{}, err
 	}
-	if in.Namespace == "" || in.Pod == "" || in.PodUID == "" || strings.ContainsAny(in.Namespace+in.Pod, "/%") {
-		return Row{}, fmt.Errorf("row of guid %s: %q in namespace %q is no pod", g, in.Pod, in.Namespace)
+	if !isName(in.Namespace) || !isName(in.Pod) || in.PodUID == "" || in.Interface == "" {
+		return Row{}, fmt.Errorf("row of guid %s: %.60q in namespace %.60q with uid %.60q is no pod with an interface (%.60q)", g, in.Pod, in.Namespace, in.PodUID, in.Interface)
 	}
 	r := Row{
 		GUID: g, Pod: types.NamespacedName{Namespace: in.Namespace, Name: in.Pod}, UID: in.PodUID,
 		Interface: in.Interface, Node: in.Node, BootID: in.BootID, Since: in.Since.Time, Sent: true, Told: true,
 	}
 	r.Network.Namespace, r.Network.Name, _ = strings.Cut(in.Network, string(types.Separator))
-	if in.State == v1alpha1.Held {
+	switch dated := !r.Since.IsZero() && r.Since.UTC().Year() < lastYear; {
+	case !dated:
+		// No such time can be stored again. A hold of which nobody knows since when is none:
+		// the GUID is seen out of its partitions anew, and held anew.
+		r.Since = time.Unix(0, 0)
+	case in.State == v1alpha1.Held:
 		r.State = Held
 		r.Since = r.Since.Add(time.Second) // stored in whole seconds: never shorter
 	}
 	for _, c := range in.PKeys {
-		p, err := pkey.ParseUFM(c.PKey)
-		if err != nil {
+		if err := r.addClaim(c); err != nil {
 			return Row{}, fmt.Errorf("row of guid %s: %w", g, err)
 		}
-		m, err := pkey.ParseMembership(c.Membership)
-		if err != nil {
-			return Row{}, fmt.Errorf("row of guid %s: %w", g, err)
-		}
-		r.Claims = append(r.Claims, attach.Claim{PKey: p, Mode: pkey.Mode{Membership: m, Index0: c.Index0}, IPoIB: c.IPoIB})
 	}
 	return r, nil
+}
+
+// lastYear is the last one that RFC 3339 can write.
+const lastYear = 9999
+
+// isName reports whether s can stand in the path of a request, so that the API server
+// can be asked whether there is such an object.
+func isName(s string) bool { return s != "" && len(content.IsPathSegmentName(s)) == 0 }
+
+func (r *Row) addClaim(in v1alpha1.LedgerClaim) error {
+	p, err := pkey.Parse(in.PKey)
+	if err != nil {
+		return err
+	}
+	if _, twice := r.Claim(p); twice {
+		return fmt.Errorf("pkey %s stands there twice; name it once", p)
+	}
+	m, err := pkey.ParseMembership(in.Membership)
+	if err != nil {
+		return err
+	}
+	r.Claims = append(r.Claims, attach.Claim{PKey: p, Mode: pkey.Mode{Membership: m, Index0: in.Index0}, IPoIB: in.IPoIB})
+	return nil
 }

@@ -9,9 +9,10 @@ import (
 	"github.com/ibfabric/ibfabric/pkey"
 )
 
-// shardWeight bounds a shard: a thousand rows of one partition each stay under half of
-// what etcd takes in one object. A row weighs as many as it has partitions.
-const shardWeight = 1000
+// shardWeight bounds a shard. Each write carries a whole shard through the API server's
+// validation: a small one costs little, and UFM's calls bring about a hundred rows each.
+// A row weighs as many as it has partitions.
+const shardWeight = 128
 
 // shard is one Ledger object: where it stands in the API server, and which rows are in
 // it. It is dirty while changed differs from saved.
@@ -90,11 +91,18 @@ func (s *shelf) remove(r Row) {
 
 func (s *shelf) dirty(r Row) { s.of[r.GUID].changed++ }
 
-// pkeyOf reads the label of a stored shard out of its name when the label is lost.
+// pkeyOf reads the label of a stored shard, out of its name when the label is lost. What
+// it returns can be stored as a label, whatever somebody wrote there by hand: a shard
+// that cannot be stored keeps a new leader from its work.
 func pkeyOf(l *v1alpha1.Ledger) string {
-	if v := l.Labels[v1alpha1.LabelPKey]; v != "" {
-		return v
-	}
 	parts := strings.Split(l.Name, "-")
-	return parts[max(0, len(parts)-2)]
+	for _, text := range []string{l.Labels[v1alpha1.LabelPKey], parts[max(0, len(parts)-2)]} {
+		if text == label(0) {
+			return text
+		}
+		if p, err := pkey.Parse(text); err == nil {
+			return label(p)
+		}
+	}
+	return label(0)
 }

@@ -16,6 +16,7 @@ const (
 	LeaderElected     Event = "leader.elected"
 	LeaderAdopted     Event = "leader.adopted"
 	LeaderStopped     Event = "leader.stopped"
+	IncumbentFound    Event = "incumbent.found"
 
 	PodAssigned   Event = "pod.assigned"
 	PodConfigured Event = "pod.configured"
@@ -71,6 +72,7 @@ func Catalogue() []Entry {
 		{LeaderElected, Info, "", "this replica leads from here on"},
 		{LeaderAdopted, Info, "", "ledger, live pods and UFM were read; count rows are known and allocation begins"},
 		{LeaderStopped, Info, "", "this replica no longer leads"},
+		{IncumbentFound, Warn, "", "ib-kubernetes works in this cluster, and nothing is changed beside it; err says where and how to stop it, detail what this replica does"},
 
 		{PodAssigned, Debug, "", "the pod's interfaces have their GUIDs; UFM has not been told"},
 		{PodConfigured, Info, "", "UFM holds every membership of the pod and its annotation says so"},
