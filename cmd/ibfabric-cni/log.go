@@ -1,0 +1,87 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containernetworking/cni/pkg/skel"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// logConfig is what a network's configuration says about logs, with the names of
+// sriov-cni. What is wrong with it never fails a call.
+type logConfig struct {
+	Network string `json:"name"`
+	Level   string `json:"logLevel"` // debug, info (unless told), warning, error
+	File    string `json:"logFile"`  // beside stderr
+}
+
+// newLogger writes JSON, one object a line, each with what the call is about.
+func newLogger(plugin, command string, args *skel.CmdArgs) (*zap.Logger, func()) {
+	var c logConfig
+	_ = json.Unmarshal(args.StdinData, &c) // ADD says what is wrong with it
+	config := zap.NewProductionEncoderConfig()
+	config.EncodeTime = zapcore.ISO8601TimeEncoder
+	config.EncodeDuration = zapcore.StringDurationEncoder
+	encoder, level := zapcore.NewJSONEncoder(config), logLevel(c.Level)
+
+	core := zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), level)
+	closeFile := func() {}
+	file, err := openLog(c.File)
+	if file != nil {
+		core = zapcore.NewTee(core, zapcore.NewCore(encoder.Clone(), zapcore.Lock(file), level))
+		closeFile = func() { _ = file.Close() }
+	}
+	log := zap.New(core).With(
+		zap.String("plugin", plugin), zap.String("command", command), zap.String("network", c.Network),
+		zap.String("pod", podOf(args.Args)), zap.String("container", args.ContainerID), zap.String("interface", args.IfName),
+	)
+	if err != nil {
+		log.Warn("logFile is not written", zap.Error(err))
+	}
+	return log, closeFile
+}
+
+func openLog(path string) (*os.File, error) {
+	if path == "" {
+		return nil, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+}
+
+func logLevel(text string) zapcore.Level {
+	switch text {
+	case "debug":
+		return zap.DebugLevel
+	case "warning", "warn":
+		return zap.WarnLevel
+	case "error", "panic":
+		return zap.ErrorLevel
+	}
+	return zap.InfoLevel
+}
+
+// podOf names the pod out of CNI_ARGS, as Multus fills them.
+func podOf(args string) string {
+	var namespace, name string
+	for part := range strings.SplitSeq(args, ";") {
+		switch key, value, _ := strings.Cut(part, "="); key {
+		case "K8S_POD_NAMESPACE":
+			namespace = value
+		case "K8S_POD_NAME":
+			name = value
+		}
+	}
+	if name == "" {
+		return ""
+	}
+	return namespace + "/" + name
+}

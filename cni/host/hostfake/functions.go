@@ -1,0 +1,197 @@
+package hostfake
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/ibfabric/ibfabric/cni/host"
+	"github.com/ibfabric/ibfabric/guid"
+)
+
+// function finds a function and lets what is due have happened to it.
+func (k *Kernel) function(pci host.PCI) (*function, error) {
+	f := k.functions[pci]
+	if f == nil {
+		return nil, fmt.Errorf("PCI device %s: %w", pci, host.ErrNotFound)
+	}
+	k.settle(f)
+	return f, nil
+}
+
+// settle brings devices home and lets udev rename, where it is time.
+func (k *Kernel) settle(f *function) {
+	d, now := f.dev, time.Now()
+	if d == nil {
+		return
+	}
+	if !d.back.IsZero() && !now.Before(d.back) {
+		d.ns = host.Home
+		k.makeNetdev(d, host.Home, d.back)
+		d.back = time.Time{}
+	}
+	n := d.netdev
+	if k.options.UdevDelay > 0 && n.ns == host.Home && !n.renamed && !now.Before(n.appears.Add(k.options.UdevDelay)) {
+		n.Name, n.renamed = udevName(f.pci), true
+	}
+}
+
+// udevName is the persistent name that udev makes of an address.
+func udevName(pci host.PCI) string {
+	var domain, bus, device, function int
+	_, _ = fmt.Sscanf(string(pci), "%x:%x:%x.%x", &domain, &bus, &device, &function)
+	return fmt.Sprintf("ibp%ds%df%d", bus, device, function)
+}
+
+// probe lets the driver make devices of a function, if it is one that does.
+func (k *Kernel) probe(f *function) {
+	if f.driver == "" || f.driver == host.VFIO {
+		return
+	}
+	k.lastRDMA++
+	d := &device{node: f.config.NodeGUID, port: f.config.PortGUID, since: time.Now()}
+	d.rdma = host.RDMADevice{Index: k.lastRDMA, Name: k.freeRDMAName()}
+	k.makeNetdev(d, host.Home, time.Now())
+	f.dev = d
+}
+
+// makeNetdev gives a device a new netdev in place of the one it has.
+func (k *Kernel) makeNetdev(d *device, ns host.NetNS, at time.Time) {
+	k.lastIndex++
+	d.netdev = nil // its own old name is free again
+	addr := make([]byte, 20)
+	for i := range 8 {
+		addr[12+i] = byte(d.port >> (56 - 8*i))
+	}
+	d.netdev = &netdev{
+		Netdev:  host.Netdev{Index: k.lastIndex, Name: k.freeName(ns), MTU: 4092, Addr: addr},
+		ns:      ns,
+		appears: at.Add(k.options.NetdevDelay),
+	}
+}
+
+func (k *Kernel) freeRDMAName() string {
+	taken := map[string]bool{}
+	for _, f := range k.functions {
+		if f.dev != nil {
+			taken[f.dev.rdma.Name] = true
+		}
+	}
+	return firstFree("mlx5_", taken)
+}
+
+func (k *Kernel) freeName(ns host.NetNS) string { return firstFree("ib", k.names(ns)) }
+
+func (k *Kernel) names(ns host.NetNS) map[string]bool {
+	taken := map[string]bool{}
+	for _, f := range k.functions {
+		if f.dev == nil || f.dev.netdev == nil || f.dev.netdev.ns != ns {
+			continue
+		}
+		taken[f.dev.netdev.Name] = true
+		for _, c := range f.dev.netdev.Children {
+			taken[c.Name] = true
+		}
+	}
+	return taken
+}
+
+func firstFree(prefix string, taken map[string]bool) string {
+	for i := 0; ; i++ {
+		if name := fmt.Sprint(prefix, i); !taken[name] {
+			return name
+		}
+	}
+}
+
+// Device implements host.Functions.
+func (k *Kernel) Device(_ context.Context, pci host.PCI) (host.Device, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f, err := k.function(pci)
+	if err != nil {
+		return host.Device{}, err
+	}
+	return host.Device{PCI: pci, Driver: f.driver, VF: f.vf}, nil
+}
+
+// Unbind implements host.Functions.
+func (k *Kernel) Unbind(_ context.Context, pci host.PCI) error {
+	time.Sleep(k.options.BindTime)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f, err := k.function(pci)
+	if err != nil {
+		return err
+	}
+	f.driver, f.dev = "", nil
+	return nil
+}
+
+// Bind implements host.Functions.
+func (k *Kernel) Bind(_ context.Context, pci host.PCI, driver string) error {
+	time.Sleep(k.options.BindTime)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f, err := k.function(pci)
+	switch {
+	case err != nil:
+		return err
+	case f.driver == driver:
+		return nil
+	case f.driver != "":
+		return fmt.Errorf("binding %s to %s: it is bound to %s: %w", pci, driver, f.driver, syscall.EBUSY)
+	}
+	f.driver = driver
+	k.probe(f)
+	return nil
+}
+
+// vf finds a VF by its number under its PF.
+func (k *Kernel) vf(vf host.VF) (*function, error) {
+	if pf := k.functions[vf.PF]; pf == nil || pf.dev == nil {
+		return nil, fmt.Errorf("netdev of %s: %w", vf.PF, host.ErrNotFound)
+	}
+	for pci, f := range k.functions {
+		if f.vf == vf {
+			return k.function(pci)
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", vf, host.ErrNotFound)
+}
+
+// VFConfig implements host.VFs.
+func (k *Kernel) VFConfig(_ context.Context, vf host.VF) (host.VFConfig, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f, err := k.vf(vf)
+	if err != nil {
+		return host.VFConfig{}, err
+	}
+	return f.config, nil
+}
+
+// SetVFGUID implements host.VFs.
+func (k *Kernel) SetVFGUID(_ context.Context, vf host.VF, node, port guid.GUID) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f, err := k.vf(vf)
+	if err != nil {
+		return err
+	}
+	f.config.NodeGUID, f.config.PortGUID = node, port
+	return nil
+}
+
+// SetVFLinkState implements host.VFs.
+func (k *Kernel) SetVFLinkState(_ context.Context, vf host.VF, state host.LinkState) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f, err := k.vf(vf)
+	if err != nil {
+		return err
+	}
+	f.config.LinkState = state
+	return nil
+}

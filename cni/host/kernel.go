@@ -1,0 +1,104 @@
+// Package host is the seam between the CNI plugins and the node's kernel: a handful of
+// verbs on typed values. Host is the real one, over netlink and sysfs, and the only code
+// of the project that touches either; package hostfake has one for tests.
+//
+// Devices are found by PCI address and held by index, never by name: udev renames
+// netdevs, parallel rebinds swap the names of RDMA devices, and a device that moves
+// between namespaces can come back under another name. Every look-up says in which
+// namespace it looks, because moving the RDMA device of an InfiniBand VF destroys its
+// IPoIB netdev and makes a new one, in the host's namespace (Linux up to 6.16) or beside
+// the RDMA device (later).
+//
+// No verb waits for anything to happen: what takes time is for the caller to poll.
+package host
+
+import (
+	"context"
+	"errors"
+
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/ibfabric/ibfabric/guid"
+)
+
+// ErrNotFound is in the error of a verb whose device is not where it was looked for.
+var ErrNotFound = errors.New("not found")
+
+// Kernel is all verbs. A consumer that needs few of them names those parts.
+type Kernel interface {
+	Node
+	Functions
+	VFs
+	Netdevs
+	Children
+	RDMA
+}
+
+// Node is about the node as a whole.
+type Node interface {
+	// BootID names this boot of the node; state of another boot says nothing of the kernel.
+	BootID(ctx context.Context) (string, error)
+	// HasNetNS reports whether ns is a network namespace that still exists.
+	HasNetNS(ctx context.Context, ns NetNS) (bool, error)
+	// RDMAMode is what `rdma system show netns` says.
+	RDMAMode(ctx context.Context) (RDMAMode, error)
+}
+
+// Functions is about PCI functions and their drivers.
+type Functions interface {
+	// Device describes the function at pci; ErrNotFound when the node has none there.
+	Device(ctx context.Context, pci PCI) (Device, error)
+	// Unbind takes the function from its driver: its netdev and RDMA device end, in
+	// whatever namespace they are. Without a driver it does nothing.
+	Unbind(ctx context.Context, pci PCI) error
+	// Bind gives the function to a driver, which makes both anew, in the host's
+	// namespace and with the GUIDs that the PF holds. Bound to it, it does nothing.
+	Bind(ctx context.Context, pci PCI, driver string) error
+}
+
+// VFs is what a PF holds for its VFs.
+type VFs interface {
+	// VFConfig reads it, as `ip link show dev PF` does.
+	VFConfig(ctx context.Context, vf VF) (VFConfig, error)
+	// SetVFGUID is `ip link set dev PF vf N node_guid G`, then the same with port_guid.
+	// The VF's driver takes them over when it binds.
+	SetVFGUID(ctx context.Context, vf VF, node, port guid.GUID) error
+	// SetVFLinkState is `ip link set dev PF vf N state auto|enable|disable`.
+	SetVFLinkState(ctx context.Context, vf VF, state LinkState) error
+}
+
+// Netdevs is about the netdev of a PCI function.
+type Netdevs interface {
+	// Netdev is the function's netdev if it is in ns, else ErrNotFound.
+	Netdev(ctx context.Context, ns NetNS, pci PCI) (Netdev, error)
+	// MoveNetdev is `ip link set dev I netns NS name NAME`, one request: there is no
+	// moment at which the netdev has its new name in its old namespace, or the reverse.
+	MoveNetdev(ctx context.Context, from NetNS, index int, to NetNS, name string) error
+	// RenameNetdev is `ip link set dev I name NAME`.
+	RenameNetdev(ctx context.Context, ns NetNS, index int, name string) error
+	// SetNetdevUp is `ip link set dev I up` or `down`.
+	SetNetdevUp(ctx context.Context, ns NetNS, index int, up bool) error
+	// Configure gives the netdev named name in ns the addresses and routes of an IPAM
+	// result, as `ip address add` and `ip route add` would.
+	Configure(ctx context.Context, ns NetNS, name string, result *types100.Result) error
+}
+
+// Children is about the IPoIB netdevs for further PKeys of a port.
+type Children interface {
+	// AddChild is `ip link add link I name NAME type ipoib pkey ENTRY`; entry has the
+	// membership bit, as in the port's table.
+	AddChild(ctx context.Context, ns NetNS, parent int, name string, entry uint16) error
+	// DeleteNetdev is `ip link delete dev I`; one that is gone is no error.
+	DeleteNetdev(ctx context.Context, ns NetNS, index int) error
+}
+
+// RDMA is about the RDMA device of a PCI function and its port.
+type RDMA interface {
+	// RDMADevice is the function's RDMA device if ns shows it, else ErrNotFound. In
+	// shared mode every namespace shows all of them.
+	RDMADevice(ctx context.Context, ns NetNS, pci PCI) (RDMADevice, error)
+	// MoveRDMA is `rdma dev set DEV netns NS`. It needs exclusive mode.
+	MoveRDMA(ctx context.Context, from NetNS, index uint32, to NetNS) error
+	// Port reads the device's first port out of the sysfs of ns.
+	Port(ctx context.Context, ns NetNS, pci PCI) (Port, error)
+}

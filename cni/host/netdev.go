@@ -1,0 +1,177 @@
+//go:build linux
+
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/plugins/pkg/ipam"
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// linkAt stands for the netdev with an index, whatever its name.
+func linkAt(index int) netlink.Link {
+	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
+}
+
+// Netdev implements Netdevs.
+func (h *Host) Netdev(_ context.Context, ns NetNS, pci PCI) (Netdev, error) {
+	var found Netdev
+	err := h.sysfsAt(ns, func(sysfs string) error {
+		index, children, err := netdevIndexStable(sysfs, pci)
+		if err != nil {
+			return err
+		}
+		return h.netlinkAt(ns, unix.NETLINK_ROUTE, func(handle *netlink.Handle) (err error) {
+			found, err = describe(handle, index, children)
+			return err
+		})
+	})
+	if err != nil {
+		return Netdev{}, fmt.Errorf("looking for the netdev of %s in %s: %w", pci, ns, gone(err))
+	}
+	return found, nil
+}
+
+// netdevIndexStable looks again when a netdev was renamed between the listing of its
+// folder and the reading of its index.
+func netdevIndexStable(sysfs string, pci PCI) (index int, children []int, err error) {
+	for range 5 {
+		if index, children, err = netdevIndex(sysfs, pci); err == nil {
+			break
+		}
+	}
+	return index, children, err
+}
+
+func describe(handle *netlink.Handle, index int, children []int) (Netdev, error) {
+	link, err := handle.LinkByIndex(index)
+	if err != nil {
+		return Netdev{}, err
+	}
+	attrs := link.Attrs()
+	d := Netdev{Index: index, Name: attrs.Name, Up: attrs.RawFlags&unix.IFF_UP != 0, MTU: attrs.MTU, Addr: attrs.HardwareAddr}
+	for _, i := range children {
+		child, err := handle.LinkByIndex(i)
+		if err != nil {
+			return Netdev{}, err
+		}
+		if ipoib, ok := child.(*netlink.IPoIB); ok {
+			d.Children = append(d.Children, Child{Index: i, Name: child.Attrs().Name, Entry: ipoib.Pkey})
+		}
+	}
+	return d, nil
+}
+
+// MoveNetdev implements Netdevs.
+func (h *Host) MoveNetdev(_ context.Context, from NetNS, index int, to NetNS, name string) error {
+	if err := moveNetdev(from, index, to, name); err != nil {
+		return fmt.Errorf("moving netdev %d from %s to %s as %s: %w", index, from, to, name, gone(err))
+	}
+	return nil
+}
+
+func moveNetdev(from NetNS, index int, to NetNS, name string) error {
+	target, err := to.open()
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	return retry(func() error {
+		req := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
+		msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+		msg.Index = int32(index)
+		req.AddData(msg)
+		req.AddData(nl.NewRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(target))))
+		req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+		_, err := execute(from, req)
+		return err
+	})
+}
+
+// RenameNetdev implements Netdevs.
+func (h *Host) RenameNetdev(_ context.Context, ns NetNS, index int, name string) error {
+	err := h.netlinkAt(ns, unix.NETLINK_ROUTE, func(handle *netlink.Handle) error {
+		err := handle.LinkSetName(linkAt(index), name)
+		if !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+		// udev keeps a netdev's former name as an alternative one, which is in the way
+		// when the netdev itself is to have it.
+		link, lookErr := handle.LinkByIndex(index)
+		if lookErr != nil || !slices.Contains(link.Attrs().AltNames, name) {
+			return err
+		}
+		if err := handle.LinkDelAltName(link, name); err != nil {
+			return err
+		}
+		return handle.LinkSetName(link, name)
+	})
+	if err != nil {
+		return fmt.Errorf("renaming netdev %d in %s to %s: %w", index, ns, name, gone(err))
+	}
+	return nil
+}
+
+// SetNetdevUp implements Netdevs.
+func (h *Host) SetNetdevUp(_ context.Context, ns NetNS, index int, up bool) error {
+	err := h.netlinkAt(ns, unix.NETLINK_ROUTE, func(handle *netlink.Handle) error {
+		if up {
+			return handle.LinkSetUp(linkAt(index))
+		}
+		return handle.LinkSetDown(linkAt(index))
+	})
+	if err != nil {
+		return fmt.Errorf("setting netdev %d in %s up=%t: %w", index, ns, up, gone(err))
+	}
+	return nil
+}
+
+// Configure implements Netdevs.
+func (h *Host) Configure(_ context.Context, n NetNS, name string, result *types100.Result) error {
+	err := ns.WithNetNSPath(string(n), func(ns.NetNS) error { return ipam.ConfigureIface(name, result) })
+	if err != nil {
+		return fmt.Errorf("giving %s in %s its addresses and routes: %w", name, n, err)
+	}
+	return nil
+}
+
+// AddChild implements Children.
+func (h *Host) AddChild(_ context.Context, ns NetNS, parent int, name string, entry uint16) error {
+	err := h.netlinkAt(ns, unix.NETLINK_ROUTE, func(handle *netlink.Handle) error {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.ParentIndex = name, parent
+		return handle.LinkAdd(&netlink.IPoIB{LinkAttrs: attrs, Pkey: entry, Mode: netlink.IPOIB_MODE_DATAGRAM})
+	})
+	if err != nil {
+		return fmt.Errorf("adding IPoIB netdev %s for pkey %#04x in %s: %w", name, entry, ns, gone(err))
+	}
+	return nil
+}
+
+// DeleteNetdev implements Children.
+func (h *Host) DeleteNetdev(_ context.Context, ns NetNS, index int) error {
+	err := h.netlinkAt(ns, unix.NETLINK_ROUTE, func(handle *netlink.Handle) error {
+		return handle.LinkDel(linkAt(index))
+	})
+	if err = gone(err); err != nil && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("deleting netdev %d in %s: %w", index, ns, err)
+	}
+	return nil
+}
+
+// gone marks what rtnetlink says about a device that is not there.
+func gone(err error) error {
+	var missing netlink.LinkNotFoundError
+	if errors.Is(err, unix.ENODEV) || errors.As(err, &missing) {
+		return fmt.Errorf("%w (%w)", ErrNotFound, err)
+	}
+	return err
+}

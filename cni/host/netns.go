@@ -1,0 +1,102 @@
+//go:build linux
+
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// errInterrupted is a dump that something changed under: its answer may lack devices.
+var errInterrupted = netlink.ErrDumpInterrupted
+
+// open returns a handle on the namespace; the caller closes it.
+func (n NetNS) open() (netns.NsHandle, error) {
+	if n == Home {
+		return netns.Get()
+	}
+	handle, err := netns.GetFromPath(string(n))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return handle, err
+}
+
+// netlinkAt calls f with a handle whose sockets are in ns. The thread goes there for the
+// opening of the sockets only.
+func (h *Host) netlinkAt(n NetNS, family int, f func(*netlink.Handle) error) error {
+	at, err := n.open()
+	if err != nil {
+		return err
+	}
+	defer at.Close()
+	handle, err := netlink.NewHandleAt(at, family)
+	if err != nil {
+		return fmt.Errorf("opening a netlink socket in %s: %w", n, err)
+	}
+	defer handle.Close()
+	return retry(func() error { return f(handle) })
+}
+
+// execute sends one rtnetlink request from ns.
+func execute(n NetNS, req *nl.NetlinkRequest) ([][]byte, error) {
+	at, err := n.open()
+	if err != nil {
+		return nil, err
+	}
+	defer at.Close()
+	socket, err := nl.GetNetlinkSocketAt(at, netns.None(), unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("opening a netlink socket in %s: %w", n, err)
+	}
+	defer socket.Close()
+	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}
+	return req.Execute(unix.NETLINK_ROUTE, 0)
+}
+
+// sysfsAt calls f with the path of a sysfs that shows the devices of ns. What sysfs
+// shows was settled when it was mounted, so another namespace needs another mount; this
+// one has no place in the tree and ends with its file.
+func (h *Host) sysfsAt(n NetNS, f func(base string) error) error {
+	if n == Home {
+		return f(h.paths.Sysfs)
+	}
+	var mount *os.File
+	err := ns.WithNetNSPath(string(n), func(ns.NetNS) (err error) {
+		mount, err = mountSysfs()
+		return err
+	})
+	var gone ns.NSPathNotExistErr
+	switch {
+	case errors.As(err, &gone):
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	case err != nil:
+		return fmt.Errorf("mounting sysfs of %s: %w", n, err)
+	}
+	defer mount.Close()
+	return f(fmt.Sprintf("/proc/self/fd/%d", mount.Fd()))
+}
+
+func mountSysfs() (*os.File, error) {
+	fd, err := unix.Fsopen("sysfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	if err := unix.FsconfigCreate(fd); err != nil {
+		return nil, err
+	}
+	mount, err := unix.Fsmount(fd, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(mount), "sysfs"), nil
+}

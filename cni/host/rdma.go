@@ -1,0 +1,99 @@
+//go:build linux
+
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// RDMAMode implements Node.
+func (h *Host) RDMAMode(context.Context) (RDMAMode, error) {
+	var mode string
+	err := h.netlinkAt(Home, unix.NETLINK_RDMA, func(handle *netlink.Handle) (err error) {
+		mode, err = handle.RdmaSystemGetNetnsMode()
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("asking for the RDMA subsystem's namespace mode (is ib_core loaded?): %w", err)
+	}
+	return RDMAMode(mode), nil
+}
+
+// RDMADevice implements RDMA.
+func (h *Host) RDMADevice(_ context.Context, ns NetNS, pci PCI) (RDMADevice, error) {
+	var found RDMADevice
+	err := h.sysfsAt(ns, func(sysfs string) error {
+		return h.netlinkAt(ns, unix.NETLINK_RDMA, func(handle *netlink.Handle) (err error) {
+			found, err = findRDMA(sysfs, handle, pci)
+			return err
+		})
+	})
+	if err != nil {
+		return RDMADevice{}, fmt.Errorf("looking for the RDMA device of %s in %s: %w", pci, ns, err)
+	}
+	return found, nil
+}
+
+// findRDMA asks sysfs for the name and netlink for the index that goes with it. A dump
+// of RDMA devices resumes by position, so it can miss a device while another one is
+// rebound; and the name can change in between. Either is mended by looking again.
+func findRDMA(sysfs string, handle *netlink.Handle, pci PCI) (RDMADevice, error) {
+	var name string
+	for range 10 {
+		var err error
+		if name, err = rdmaName(sysfs, pci); err != nil {
+			return RDMADevice{}, err
+		}
+		links, err := handle.RdmaLinkList()
+		if err != nil && !errors.Is(err, errInterrupted) {
+			return RDMADevice{}, err
+		}
+		for _, link := range links {
+			if link.Attrs.Name == name {
+				return RDMADevice{Index: link.Attrs.Index, Name: name}, nil
+			}
+		}
+	}
+	return RDMADevice{}, fmt.Errorf("sysfs shows %s, but RDMA netlink does not: %w", name, ErrNotFound)
+}
+
+// MoveRDMA implements RDMA.
+func (h *Host) MoveRDMA(_ context.Context, from NetNS, index uint32, to NetNS) error {
+	err := h.moveRDMA(from, index, to)
+	switch {
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return fmt.Errorf("moving RDMA device %d from %s to %s: the RDMA subsystem is in shared mode, or its driver cannot move devices: %w", index, from, to, err)
+	case err != nil:
+		return fmt.Errorf("moving RDMA device %d from %s to %s: %w", index, from, to, gone(err))
+	}
+	return nil
+}
+
+func (h *Host) moveRDMA(from NetNS, index uint32, to NetNS) error {
+	target, err := to.open()
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	return h.netlinkAt(from, unix.NETLINK_RDMA, func(handle *netlink.Handle) error {
+		return handle.RdmaLinkSetNsFd(&netlink.RdmaLink{Attrs: netlink.RdmaLinkAttrs{Index: index}}, uint32(target))
+	})
+}
+
+// Port implements RDMA.
+func (h *Host) Port(_ context.Context, ns NetNS, pci PCI) (Port, error) {
+	var port Port
+	err := h.sysfsAt(ns, func(sysfs string) (err error) {
+		port, err = readPort(sysfs, pci)
+		return err
+	})
+	if err != nil {
+		return port, fmt.Errorf("reading sysfs of %s: %w", ns, err)
+	}
+	return port, nil
+}

@@ -1,0 +1,239 @@
+package ibsriov
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containernetworking/cni/pkg/types"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+	"go.uber.org/zap"
+
+	"github.com/ibfabric/ibfabric/cni/host"
+	"github.com/ibfabric/ibfabric/cni/plugin"
+	"github.com/ibfabric/ibfabric/cni/record"
+	"github.com/ibfabric/ibfabric/cni/txn"
+)
+
+// Type is the plugin's CNI type.
+const Type = "ib-sriov"
+
+// Steps of this plugin beside those of package plugin.
+const (
+	stepFabric   = "fabric"
+	stepChildren = "children"
+)
+
+const maxIfName = 15
+
+// job is one attachment on its way in, or out: then only env and rec are set.
+type job struct {
+	*plugin.Env
+	rec  *record.Record
+	pci  host.PCI
+	pod  host.NetNS
+	conf Config
+
+	device host.Device
+	port   host.Port // before the first change; empty for vfio
+	ips    *types100.Result
+}
+
+// Undo lists the steps that undo a record.
+func Undo(env *plugin.Env, rec *record.Record) []txn.Step {
+	return newJob(env, rec).all()
+}
+
+func newJob(env *plugin.Env, rec *record.Record) *job {
+	return &job{Env: env, rec: rec, pci: host.PCI(rec.Device), pod: host.NetNS(rec.NetNS)}
+}
+
+// all are the steps in their order. An RDMA device goes first and its netdev after it:
+// the move makes the netdev anew.
+func (j *job) all() []txn.Step {
+	return []txn.Step{
+		j.DeviceStep(j.rec),
+		j.linkStateStep(),
+		j.guidStep(),
+		{Name: stepFabric, Do: j.proveFabric},
+		j.RDMAStep(j.rec),
+		j.NetdevStep(j.rec),
+		{Name: stepChildren, Do: j.addChildren, Undo: j.deleteChildren},
+		j.AddressStep(j.rec, func(r *types100.Result) { j.ips = r }),
+	}
+}
+
+// wanted are those that the configuration asks for.
+func (j *job) wanted() []txn.Step {
+	kernel := !j.vfio() // a VF that the pod drives itself has neither netdev nor RDMA device
+	want := map[string]bool{
+		record.StepDevice:    true,
+		record.StepLinkState: j.conf.LinkState != "",
+		record.StepGUID:      j.conf.GUID != 0,
+		stepFabric:           j.conf.GUID != 0 || len(j.conf.Claims) > 0,
+		record.StepRDMA:      kernel && j.conf.Isolate,
+		record.StepNetdev:    kernel,
+		stepChildren:         kernel && j.conf.Children && len(j.conf.Claims) > 1,
+		record.StepIPAM:      kernel && j.conf.IPAM != "",
+	}
+	var steps []txn.Step
+	for _, s := range j.all() {
+		if want[s.Name] {
+			steps = append(steps, s)
+		}
+	}
+	return steps
+}
+
+func (j *job) vfio() bool { return j.device.Driver == host.VFIO }
+
+// Add gives a pod its VF.
+func Add(ctx context.Context, env *plugin.Env, req plugin.Request) (*types100.Result, error) {
+	conf, err := ParseConfig(req.Config)
+	if err != nil {
+		return nil, err
+	}
+	there, err := env.Kernel.HasNetNS(ctx, req.NetNS)
+	switch {
+	case err != nil:
+		return nil, err
+	case !there || req.NetNS == host.Home:
+		return nil, &plugin.Error{Code: types.ErrInvalidNetNS, Field: "CNI_NETNS", Err: fmt.Errorf("%q is no network namespace", string(req.NetNS))}
+	}
+	if conf.Children && len(req.IfName) > maxIfName-len(".9000") {
+		return nil, plugin.Invalid("ipoibChildren", "%q leaves no room for a PKey behind it; give the interface a name of at most %d characters", req.IfName, maxIfName-len(".9000"))
+	}
+	j := newJob(env, env.NewRecord(req, Type, conf.Network, string(conf.Device)))
+	j.conf = conf
+	release, err := env.Locks.Device(ctx, string(conf.Device))
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return j.add(ctx)
+}
+
+func (j *job) add(ctx context.Context) (*types100.Result, error) {
+	engine := j.Engine()
+	if err := engine.Claim(ctx, j.rec); err != nil {
+		return nil, err
+	}
+	if err := j.inspect(ctx); err != nil {
+		return nil, err
+	}
+	steps := j.wanted()
+	if !j.device.IsVF() {
+		steps = steps[:1] // a PF goes to the pod as it is
+	}
+	if err := engine.Apply(ctx, j.rec, steps); err != nil {
+		return nil, err
+	}
+	j.Log.Info("attached", zap.String("device", j.rec.Device), zap.Stringer("guid", j.given()),
+		zap.Any("pkeys", j.rec.PKeys), zap.Duration("took", j.Now().Sub(j.rec.Created)))
+	return j.result(ctx)
+}
+
+// Del takes the VF back.
+func Del(ctx context.Context, env *plugin.Env, req plugin.Request) error {
+	return plugin.Del(ctx, env, req, env.Incumbents.FromIBSriov)
+}
+
+// inspect looks at the device, writes down how it is, and refuses what cannot work. It
+// changes nothing.
+func (j *job) inspect(ctx context.Context) (err error) {
+	if j.device, err = j.Kernel.Device(ctx, j.pci); err != nil {
+		if errors.Is(err, host.ErrNotFound) {
+			return plugin.Invalid("deviceID", "this node has no PCI device %s", j.pci)
+		}
+		return err
+	}
+	switch {
+	case j.conf.VFIO && !j.vfio():
+		return plugin.Invalid("vfioPciMode", "is set, but %s is bound to %q; bind it to vfio-pci first", j.pci, j.device.Driver)
+	case !j.device.IsVF() && !j.vfio():
+		return plugin.Invalid("deviceID", "%s is a PF; give the device plugin VFs of it, or bind it to vfio-pci to pass it through whole", j.pci)
+	}
+	j.rec.Original.Driver = j.device.Driver
+	if !j.device.IsVF() {
+		return nil
+	}
+	if j.rec.Original.Driver, err = j.DriverOf(ctx, j.device, j.rec); err != nil {
+		return err
+	}
+	config, err := j.Kernel.VFConfig(ctx, j.device.VF)
+	if err != nil {
+		return err
+	}
+	j.rec.Original.NodeGUID, j.rec.Original.PortGUID = record.GUID(config.NodeGUID), record.GUID(config.PortGUID)
+	j.rec.Original.LinkState = config.LinkState.String()
+	j.rec.GUID = record.GUID(j.conf.GUID)
+	if j.vfio() {
+		j.Log.Info("the VF is for vfio: its GUID is set at the PF, and neither GUID nor PKey can be proved from here")
+		return nil
+	}
+	return j.inspectDevices(ctx)
+}
+
+// inspectDevices looks at what the VF's driver has made of it.
+func (j *job) inspectDevices(ctx context.Context) error {
+	if j.conf.Isolate {
+		mode, err := j.Kernel.RDMAMode(ctx)
+		switch {
+		case err != nil:
+			return err
+		case mode != host.Exclusive:
+			return plugin.Invalid("rdmaIsolation", "is set, but the node's RDMA subsystem is in %s mode; run `rdma system set netns exclusive` while no pod runs, or set `options ib_core netns_mode=0` for the next boot", mode)
+		}
+	}
+	if j.device.Driver == "" {
+		return j.adoptDriverless(ctx)
+	}
+	if _, err := j.AwaitRDMA(ctx, j.pci); err != nil {
+		return fmt.Errorf("%w; is it in another pod, or is mlx5_ib not loaded?", err)
+	}
+	var err error
+	if j.port, err = j.Kernel.Port(ctx, host.Home, j.pci); err != nil {
+		return err
+	}
+	if j.port.Ethernet {
+		return plugin.Invalid("deviceID", "%s has an Ethernet port; use the plugin sriov for RoCE", j.pci)
+	}
+	if j.conf.GUID == 0 && !j.port.GUID.IsValid() {
+		return plugin.Invalid("args.cni.guid", "no GUID is given, and VF %s has none of its own (%s)", j.pci, j.port.GUID)
+	}
+	n, err := plugin.Await(ctx, j.Settle, func() (host.Netdev, error) { return j.Kernel.Netdev(ctx, host.Home, j.pci) })
+	if err != nil {
+		return fmt.Errorf("%w; is ib_ipoib loaded?", err)
+	}
+	j.rec.Original.Name = n.Name
+	return nil
+}
+
+// adoptDriverless is for a VF that somebody else's death left between unbind and bind.
+func (j *job) adoptDriverless(ctx context.Context) error {
+	if err := j.Rebind(ctx, j.pci, j.rec.Original.Driver); err != nil {
+		return err
+	}
+	j.device.Driver = j.rec.Original.Driver
+	return j.inspectDevices(ctx)
+}
+
+// result is what ADD answers: the interface, and what IPAM gave it.
+func (j *job) result(ctx context.Context) (*types100.Result, error) {
+	result := &types100.Result{CNIVersion: types100.ImplementedSpecVersion}
+	if j.ips != nil {
+		result = j.ips
+	}
+	i := &types100.Interface{Name: j.rec.IfName, Sandbox: j.rec.NetNS, PciID: j.rec.Device}
+	result.Interfaces = []*types100.Interface{i}
+	if j.vfio() {
+		return result, nil
+	}
+	n, err := plugin.Await(ctx, time.Second, func() (host.Netdev, error) { return j.Kernel.Netdev(ctx, j.pod, j.pci) })
+	if err != nil {
+		return nil, errors.Join(err, j.Engine().Revert(ctx, j.rec))
+	}
+	i.Mac, i.Mtu = n.Addr.String(), n.MTU
+	return result, nil
+}

@@ -1,0 +1,198 @@
+package ibsriov
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"go.uber.org/zap"
+
+	"github.com/ibfabric/ibfabric/cni/host"
+	"github.com/ibfabric/ibfabric/cni/plugin"
+	"github.com/ibfabric/ibfabric/cni/record"
+	"github.com/ibfabric/ibfabric/cni/txn"
+	"github.com/ibfabric/ibfabric/guid"
+)
+
+// given is the GUID that the pod gets: the one asked for, else the VF's own.
+func (j *job) given() guid.GUID {
+	if j.conf.GUID != 0 {
+		return j.conf.GUID
+	}
+	return j.port.GUID
+}
+
+func (j *job) linkStateStep() txn.Step {
+	return txn.Step{
+		Name: record.StepLinkState,
+		Do: func(ctx context.Context) error {
+			if j.conf.LinkState == j.rec.Original.LinkState {
+				return nil
+			}
+			return j.setLinkState(ctx, j.device, j.conf.LinkState)
+		},
+		Undo: func(ctx context.Context) error {
+			d, err := j.Kernel.Device(ctx, j.pci)
+			if err != nil || !d.IsVF() || j.rec.Original.LinkState == "" {
+				return unlessGone(err)
+			}
+			config, err := j.Kernel.VFConfig(ctx, d.VF)
+			if err != nil || config.LinkState.String() == j.rec.Original.LinkState {
+				return err
+			}
+			return j.setLinkState(ctx, d, j.rec.Original.LinkState)
+		},
+	}
+}
+
+func (j *job) setLinkState(ctx context.Context, d host.Device, text string) error {
+	state, err := host.ParseLinkState(text)
+	if err != nil {
+		return err
+	}
+	if err := j.Kernel.SetVFLinkState(ctx, d.VF, state); err != nil {
+		return err
+	}
+	j.Log.Info("link state set", zap.String("device", j.rec.Device), zap.Stringer("state", state))
+	return nil
+}
+
+// guidStep gives the VF its GUID. The PF holds it, and the VF's driver takes it over when
+// it binds: nothing is rebound that has the GUID already.
+func (j *job) guidStep() txn.Step {
+	return txn.Step{
+		Name: record.StepGUID,
+		Do: func(ctx context.Context) error {
+			g := j.conf.GUID
+			if err := j.setGUIDs(ctx, j.device, g, g); err != nil || j.vfio() {
+				return err
+			}
+			return j.takeOver(ctx, j.device, g, g)
+		},
+		Undo: j.restoreGUID,
+	}
+}
+
+// setGUIDs has the PF hold the GUIDs for the VF.
+func (j *job) setGUIDs(ctx context.Context, d host.Device, node, port guid.GUID) error {
+	config, err := j.Kernel.VFConfig(ctx, d.VF)
+	if err != nil || config.NodeGUID == node && config.PortGUID == port {
+		return err
+	}
+	if err := j.Kernel.SetVFGUID(ctx, d.VF, node, port); err != nil {
+		return err
+	}
+	j.Log.Info("GUID set", zap.String("device", j.rec.Device), zap.Stringer("guid", port))
+	return nil
+}
+
+// takeOver rebinds the VF if its device has other GUIDs, and waits for the new one.
+func (j *job) takeOver(ctx context.Context, d host.Device, node, port guid.GUID) error {
+	p, err := j.Kernel.Port(ctx, host.Home, j.pci)
+	if err == nil && p.NodeGUID == node && p.GUID == port {
+		return nil
+	}
+	if err != nil && !errors.Is(err, host.ErrNotFound) {
+		return err
+	}
+	driver, err := j.DriverOf(ctx, d, j.rec)
+	if err != nil {
+		return err
+	}
+	if err := j.Rebind(ctx, j.pci, driver); err != nil {
+		return err
+	}
+	p, err = plugin.Await(ctx, j.Settle, func() (host.Port, error) { return j.Kernel.Port(ctx, host.Home, j.pci) })
+	switch {
+	case err != nil:
+		return fmt.Errorf("waiting for the RDMA device after the rebind: %w", err)
+	case p.NodeGUID != node || p.GUID != port:
+		return fmt.Errorf("after the rebind %s has node GUID %s and port GUID %s, want %s and %s; the driver took over others than the PF holds", j.pci, p.NodeGUID, p.GUID, node, port)
+	}
+	return nil
+}
+
+// restoreGUID makes the VF's GUIDs what they were. Where there were none it gives it
+// ones, as ib-sriov-cni does: firmware does not take zeros back, and a pod's GUID must
+// not stay.
+func (j *job) restoreGUID(ctx context.Context) error {
+	d, err := j.Kernel.Device(ctx, j.pci)
+	if err != nil || !d.IsVF() {
+		return unlessGone(err)
+	}
+	was := host.VFConfig{NodeGUID: guid.GUID(j.rec.Original.NodeGUID), PortGUID: guid.GUID(j.rec.Original.PortGUID)}
+	config, err := j.Kernel.VFConfig(ctx, d.VF)
+	if err != nil {
+		return err
+	}
+	changed := config.NodeGUID != was.NodeGUID || config.PortGUID != was.PortGUID
+	node, port := was.NodeGUID, was.PortGUID
+	if changed {
+		node, port = orOnes(node), orOnes(port)
+	}
+	if err := j.setGUIDs(ctx, d, node, port); err != nil {
+		return err
+	}
+	driver, err := j.DriverOf(ctx, d, j.rec)
+	if err != nil || driver == host.VFIO {
+		return err
+	}
+	// It may be on its way home from a namespace that ended; if it does not come,
+	// takeOver's rebind brings it.
+	if d.Driver != "" {
+		_, _ = j.AwaitRDMA(ctx, j.pci)
+	}
+	return j.takeOver(ctx, d, node, port)
+}
+
+func orOnes(g guid.GUID) guid.GUID {
+	if g == 0 {
+		return math.MaxUint64
+	}
+	return g
+}
+
+// addChildren makes an IPoIB netdev for each PKey after the first.
+func (j *job) addChildren(ctx context.Context) error {
+	n, err := j.Kernel.Netdev(ctx, j.pod, j.pci)
+	if err != nil {
+		return err
+	}
+	for _, c := range j.conf.Claims[1:] {
+		name := fmt.Sprintf("%s.%04x", j.rec.IfName, c.Entry())
+		if err := j.Kernel.AddChild(ctx, j.pod, n.Index, name, c.Entry()); err != nil {
+			return err
+		}
+		j.Log.Info("IPoIB netdev added", zap.String("name", name), zap.Stringer("pkey", c.PKey))
+	}
+	if n, err = j.Kernel.Netdev(ctx, j.pod, j.pci); err != nil {
+		return err
+	}
+	for _, c := range n.Children {
+		if err := j.Kernel.SetNetdevUp(ctx, j.pod, c.Index, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *job) deleteChildren(ctx context.Context) error {
+	n, err := j.Kernel.Netdev(ctx, j.pod, j.pci)
+	if err != nil {
+		return unlessGone(err) // they ended with their parent
+	}
+	for _, c := range n.Children {
+		if err := j.Kernel.DeleteNetdev(ctx, j.pod, c.Index); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func unlessGone(err error) error {
+	if errors.Is(err, host.ErrNotFound) {
+		return nil
+	}
+	return err
+}

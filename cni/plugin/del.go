@@ -1,0 +1,122 @@
+package plugin
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+
+	"go.uber.org/zap"
+
+	"github.com/ibfabric/ibfabric/cni/host"
+	"github.com/ibfabric/ibfabric/cni/record"
+)
+
+// Del makes it so that the attachment is not there, whatever is left of it and as often
+// as it is asked. It needs neither a namespace nor a configuration that can still be
+// read. incumbent reads what the plugin that this one replaces remembers; it can be nil.
+func Del(ctx context.Context, e *Env, req Request, incumbent func(record.Key) (*record.Record, error)) error {
+	recs, err := e.find(ctx, req, incumbent)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, rec := range recs {
+		errs = append(errs, e.del(ctx, req, rec))
+	}
+	return errors.Join(errs...)
+}
+
+// find gives the records of an attachment: its own, else the incumbent's, else what can
+// be said without any.
+func (e *Env) find(ctx context.Context, req Request, incumbent func(record.Key) (*record.Record, error)) ([]*record.Record, error) {
+	recs, err := e.Store.Of(req.Key())
+	if err != nil || len(recs) > 0 || incumbent == nil {
+		return recs, err
+	}
+	old, err := incumbent(req.Key())
+	if err != nil {
+		e.Log.Warn("going on without it", zap.Error(err))
+	}
+	if old == nil {
+		old = e.guess(ctx, req)
+	}
+	return []*record.Record{old}, nil
+}
+
+func (e *Env) del(ctx context.Context, req Request, rec *record.Record) error {
+	rec.NetNS = cmp.Or(rec.NetNS, string(req.NetNS))
+	rec.CNIArgs = cmp.Or(rec.CNIArgs, req.Args)
+	rec.CNIPath = cmp.Or(rec.CNIPath, req.Path)
+	if len(rec.Config) == 0 {
+		rec.Config = req.Config
+	}
+	if rec.Device != "" {
+		release, err := e.Locks.Device(ctx, rec.Device)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
+	if err := e.salvage(rec); err != nil {
+		return err
+	}
+	err := e.Engine().Revert(ctx, rec)
+	if err == nil {
+		e.Log.Info("detached", zap.String("device", rec.Device), zap.Strings("steps", rec.Steps))
+	}
+	return err
+}
+
+// guess is the record of an attachment of which nothing is written: lost with the disk,
+// or never begun. If its namespace has the device, the device is its; then that is
+// brought home. Else only IPAM is asked, which knows for itself.
+func (e *Env) guess(ctx context.Context, req Request) *record.Record {
+	rec := &record.Record{ContainerID: req.ContainerID, IfName: req.IfName, NetNS: string(req.NetNS), Config: req.Config}
+	if IPAMType(req.Config) != "" {
+		rec.Steps = []string{record.StepIPAM}
+	}
+	var conf struct {
+		DeviceID string `json:"deviceID"`
+	}
+	_ = json.Unmarshal(req.Config, &conf) // without a device there is nothing to find
+	pci, err := host.ParsePCI(conf.DeviceID)
+	if err != nil || req.NetNS == host.Home {
+		return rec
+	}
+	_, noNetdev := e.Kernel.Netdev(ctx, req.NetNS, pci)
+	_, noRDMA := e.Kernel.RDMADevice(ctx, req.NetNS, pci)
+	_, atHome := e.Kernel.RDMADevice(ctx, host.Home, pci) // in shared mode it is everywhere
+	if noNetdev == nil || noRDMA == nil && atHome != nil {
+		rec.Device = string(pci)
+		rec.Steps = append(everyDeviceStep(), rec.Steps...)
+	}
+	return rec
+}
+
+// salvage keeps the device out of it when another attachment has got it since: what is
+// torn, or comes from another program, cannot say whether the device is still its own.
+func (e *Env) salvage(rec *record.Record) error {
+	if rec.Torn == nil && rec.Stored() || rec.Device == "" {
+		return nil
+	}
+	if rec.Torn != nil {
+		e.Log.Warn("undoing by the name of the record alone", zap.Error(rec.Torn))
+	}
+	others, err := e.Store.OfDevice(rec.Device)
+	if err != nil {
+		return err
+	}
+	for _, other := range others {
+		if other.Key() != rec.Key() {
+			rec.Torn, rec.Steps = nil, []string{record.StepIPAM}
+		}
+	}
+	return nil
+}
+
+// everyDeviceStep lists what a plugin may have done to a device; each plugin knows those
+// that are its own.
+func everyDeviceStep() []string {
+	return []string{record.StepDevice, record.StepLinkState, record.StepGUID, record.StepEthernet, record.StepRDMA, record.StepNetdev}
+}

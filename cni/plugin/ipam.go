@@ -1,0 +1,88 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containernetworking/cni/pkg/invoke"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/ibfabric/ibfabric/cni/record"
+)
+
+// IPAM hands out addresses and takes them back, for the attachment of a record and by
+// the configuration in it. Del of what was never added is no error.
+type IPAM interface {
+	Add(ctx context.Context, rec *record.Record) (*types100.Result, error)
+	Del(ctx context.Context, rec *record.Record) error
+}
+
+// IPAMType is the IPAM plugin that a configuration names, "" for none.
+func IPAMType(config []byte) string {
+	var c struct {
+		IPAM struct {
+			Type string `json:"type"`
+		} `json:"ipam"`
+	}
+	_ = json.Unmarshal(config, &c) // what cannot be read names none
+	return c.IPAM.Type
+}
+
+// ExecIPAM calls IPAM plugins as programs, with the same call that this plugin got. It
+// passes that call explicitly: a record can be undone in the call of another attachment.
+type ExecIPAM struct{}
+
+// Add implements IPAM.
+func (ExecIPAM) Add(ctx context.Context, rec *record.Record) (*types100.Result, error) {
+	program, err := ipamProgram(rec)
+	if err != nil {
+		return nil, err
+	}
+	result, err := invoke.ExecPluginWithResult(ctx, program, rec.Config, ipamArgs("ADD", rec), nil)
+	if err != nil {
+		return nil, fmt.Errorf("asking IPAM plugin %s for an address: %w", IPAMType(rec.Config), err)
+	}
+	return types100.NewResultFromResult(result)
+}
+
+// Del implements IPAM.
+func (ExecIPAM) Del(ctx context.Context, rec *record.Record) error {
+	program, err := ipamProgram(rec)
+	if err != nil {
+		return err
+	}
+	if err := invoke.ExecPluginWithoutResult(ctx, program, rec.Config, ipamArgs("DEL", rec), nil); err != nil {
+		return fmt.Errorf("giving the address back to IPAM plugin %s: %w", IPAMType(rec.Config), err)
+	}
+	return nil
+}
+
+func ipamProgram(rec *record.Record) (string, error) {
+	program, err := invoke.FindInPath(IPAMType(rec.Config), filepath.SplitList(rec.CNIPath))
+	if err != nil {
+		return "", Invalid("ipam.type", "%w", err)
+	}
+	return program, nil
+}
+
+// ipamArgs is the environment of the call; the program's own CNI variables stay behind.
+func ipamArgs(command string, rec *record.Record) invoke.CNIArgs {
+	env := environment{
+		"CNI_COMMAND=" + command, "CNI_CONTAINERID=" + rec.ContainerID, "CNI_NETNS=" + rec.NetNS,
+		"CNI_IFNAME=" + rec.IfName, "CNI_ARGS=" + rec.CNIArgs, "CNI_PATH=" + rec.CNIPath,
+	}
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "CNI_") {
+			env = append(env, v)
+		}
+	}
+	return env
+}
+
+type environment []string
+
+func (e environment) AsEnv() []string { return e }

@@ -1,0 +1,138 @@
+package scenarios
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/ibfabric/ibfabric/cni/host/hostfake"
+)
+
+// strike lets the n-th verb from now on fail or die, once.
+func (n *node) strike(at int, fault hostfake.Fault) {
+	n.faults.Plan(func(i int, _ string) hostfake.Fault {
+		if i == at {
+			return fault
+		}
+		return hostfake.Fault{}
+	})
+}
+
+// addVerbs are the verbs of an ADD that goes well.
+func (n *node) addVerbs() []string {
+	p := n.pod("rehearsal", 0, 0x0200000000000100)
+	verbs := n.rehearse(func() { n.mustAdd(p) })
+	n.faults.Plan(nil)
+	n.mustDel(p)
+	n.lab.EndNetNS(p.ns)
+	return verbs
+}
+
+// KilledAddThenDel is the runtime that lost its plugin and cleans up.
+func KilledAddThenDel(t *testing.T, lab Lab) {
+	n := newNode(t, lab)
+	everywhere(n.addVerbs(), func(at int, late bool, name string) {
+		p := n.pod(fmt.Sprintf("c-%d-%t", at, late), 0, 0x0200000000000100)
+		n.strike(at, hostfake.Fault{Kill: true, Late: late})
+		dead, err := hostfake.Survive(func() error { _, err := n.add(p); return err })
+		if !dead {
+			t.Fatalf("%s: it lived (%v)", name, err)
+		}
+		n.faults.Plan(nil)
+		n.mustDel(p)
+		n.untouched(name)
+		lab.EndNetNS(p.ns)
+	})
+}
+
+// KilledAddThenAdd is the runtime that lost its plugin and forgot about it.
+func KilledAddThenAdd(t *testing.T, lab Lab) {
+	n := newNode(t, lab)
+	everywhere(n.addVerbs(), func(at int, late bool, name string) {
+		p := n.pod(fmt.Sprintf("c-%d-%t", at, late), 0, 0x0200000000000100)
+		n.strike(at, hostfake.Fault{Kill: true, Late: late})
+		if dead, err := hostfake.Survive(func() error { _, err := n.add(p); return err }); !dead {
+			t.Fatalf("%s: it lived (%v)", name, err)
+		}
+		n.faults.Plan(nil)
+		if at%2 == 0 {
+			lab.EndNetNS(p.ns)
+		}
+		next := n.pod(p.id+"-next", 0, 0x0200000000000200)
+		n.mustAdd(next)
+		n.inPod(next)
+		n.mustDel(next)
+		n.untouched(name)
+		lab.EndNetNS(p.ns)
+		lab.EndNetNS(next.ns)
+	})
+}
+
+var errInjected = errors.New("injected")
+
+// FailedAdd is a kernel that refuses, once.
+func FailedAdd(t *testing.T, lab Lab) {
+	n := newNode(t, lab)
+	everywhere(n.addVerbs(), func(at int, late bool, name string) {
+		p := n.pod(fmt.Sprintf("c-%d-%t", at, late), 0, 0x0200000000000100)
+		n.strike(at, hostfake.Fault{Err: errInjected, Late: late})
+		_, err := n.add(p)
+		n.faults.Plan(nil)
+		if err == nil {
+			// A few verbs are tried again. Then ADD must have done its work.
+			n.inPod(p)
+			n.mustDel(p)
+		} else if !errors.Is(err, errInjected) {
+			t.Errorf("%s: the error hides its cause: %v", name, err)
+		}
+		n.untouched(name)
+		lab.EndNetNS(p.ns)
+	})
+}
+
+// delVerbs are the verbs of a DEL that goes well.
+func (n *node) delVerbs() []string {
+	p := n.pod("rehearsal", 0, 0x0200000000000100)
+	n.mustAdd(p)
+	verbs := n.rehearse(func() { n.mustDel(p) })
+	n.faults.Plan(nil)
+	n.lab.EndNetNS(p.ns)
+	return verbs
+}
+
+// KilledDel is the runtime that calls again.
+func KilledDel(t *testing.T, lab Lab) {
+	n := newNode(t, lab)
+	everywhere(n.delVerbs(), func(at int, late bool, name string) {
+		p := n.pod(fmt.Sprintf("c-%d-%t", at, late), 0, 0x0200000000000100)
+		n.mustAdd(p)
+		n.strike(at, hostfake.Fault{Kill: true, Late: late})
+		if dead, err := hostfake.Survive(func() error { return n.del(p) }); !dead {
+			t.Fatalf("%s: it lived (%v)", name, err)
+		}
+		n.faults.Plan(nil)
+		if at%2 == 0 {
+			lab.EndNetNS(p.ns)
+		}
+		n.mustDel(p)
+		n.untouched(name)
+		lab.EndNetNS(p.ns)
+	})
+}
+
+// FailedDel is the runtime that calls again after an error.
+func FailedDel(t *testing.T, lab Lab) {
+	n := newNode(t, lab)
+	everywhere(n.delVerbs(), func(at int, late bool, name string) {
+		p := n.pod(fmt.Sprintf("c-%d-%t", at, late), 0, 0x0200000000000100)
+		n.mustAdd(p)
+		n.strike(at, hostfake.Fault{Err: errInjected, Late: late})
+		err := n.del(p)
+		n.faults.Plan(nil)
+		if err != nil {
+			n.mustDel(p)
+		}
+		n.untouched(name)
+		lab.EndNetNS(p.ns)
+	})
+}

@@ -1,0 +1,266 @@
+package scenarios
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+
+	"github.com/ibfabric/ibfabric/cni/host"
+	"github.com/ibfabric/ibfabric/cni/host/hostfake"
+	"github.com/ibfabric/ibfabric/cni/ibsriov"
+	"github.com/ibfabric/ibfabric/cni/plugin"
+	"github.com/ibfabric/ibfabric/cni/record"
+	"github.com/ibfabric/ibfabric/cni/txn"
+	"github.com/ibfabric/ibfabric/guid"
+)
+
+// node is a lab's node with the plugin on it.
+type node struct {
+	t      *testing.T
+	lab    Lab
+	faults *hostfake.Faults
+	env    *plugin.Env
+	ipam   *ipam
+	before map[host.PCI]vfState
+}
+
+func newNode(t *testing.T, lab Lab) *node {
+	n := &node{t: t, lab: lab, faults: hostfake.NewFaults(lab.Kernel())}
+	n.ipam = &ipam{given: map[record.Key]bool{}, faults: n.faults}
+	dir := t.TempDir()
+	n.env = &plugin.Env{
+		Kernel:     n.faults,
+		Store:      record.NewStore(filepath.Join(dir, "records")),
+		Incumbents: record.Incumbents{IBSriov: filepath.Join(dir, "ib-sriov"), Sriov: filepath.Join(dir, "sriov")},
+		Locks:      txn.Locks{Dir: filepath.Join(dir, "locks"), Wait: 2 * time.Minute},
+		IPAM:       n.ipam, Log: zap.NewNop(), Now: time.Now, Settle: 30 * time.Second, Undo: ibsriov.Undo,
+	}
+	n.before = n.settled()
+	return n
+}
+
+// pod is one interface of one container.
+type pod struct {
+	id, ifname string
+	ns         host.NetNS
+	vf         host.PCI
+	guid       guid.GUID
+	config     map[string]any
+}
+
+// pod asks for VF number i with the GUID g in partition 0x1000, isolated and addressed.
+func (n *node) pod(id string, i int, g guid.GUID) *pod {
+	n.lab.Program(g, 0x9000, 0x7fff, 0x0020)
+	return &pod{
+		id: id, ifname: "net1", ns: n.lab.NewNetNS(id), vf: n.lab.VFs()[i], guid: g,
+		config: map[string]any{
+			"cniVersion": "1.0.0", "name": "gpu1", "type": "ib-sriov", "deviceID": string(n.lab.VFs()[i]),
+			"rdmaIsolation": true, "ibKubernetesEnabled": true, "pkey": "0x1000", "link_state": "enable",
+			"ipam": map[string]any{"type": "fake"},
+			"args": map[string]any{"cni": map[string]any{
+				"guid": g.String(), "mellanox.infiniband.app": "configured", "pkey": "0x1000",
+			}},
+		},
+	}
+}
+
+// with changes one key of the configuration; nil takes it out.
+func (p *pod) with(key string, value any) *pod {
+	if value == nil {
+		delete(p.config, key)
+	} else {
+		p.config[key] = value
+	}
+	return p
+}
+
+func (p *pod) arg(key string, value any) *pod {
+	p.config["args"].(map[string]any)["cni"].(map[string]any)[key] = value
+	return p
+}
+
+func (p *pod) request() plugin.Request {
+	text, err := json.Marshal(p.config)
+	if err != nil {
+		panic(err) // of a map of strings
+	}
+	return plugin.Request{ContainerID: p.id, IfName: p.ifname, NetNS: p.ns, Config: text}
+}
+
+func (n *node) add(p *pod) (*types100.Result, error) {
+	return ibsriov.Add(context.Background(), n.env, p.request())
+}
+
+func (n *node) del(p *pod) error { return ibsriov.Del(context.Background(), n.env, p.request()) }
+
+func (n *node) mustAdd(p *pod) *types100.Result {
+	n.t.Helper()
+	result, err := n.add(p)
+	if err != nil {
+		n.t.Fatalf("ADD of %s: %v", p.id, err)
+	}
+	return result
+}
+
+func (n *node) mustDel(p *pod) {
+	n.t.Helper()
+	if err := n.del(p); err != nil {
+		n.t.Fatalf("DEL of %s: %v", p.id, err)
+	}
+}
+
+// vfState is how a VF is seen from the host.
+type vfState struct {
+	Driver     string
+	Config     host.VFConfig
+	Node, Port guid.GUID
+	Netdev     string
+	Children   int
+	RDMA       bool
+}
+
+func (n *node) states() map[host.PCI]vfState {
+	n.t.Helper()
+	states := map[host.PCI]vfState{}
+	for _, pci := range n.lab.VFs() {
+		states[pci] = n.state(pci)
+	}
+	return states
+}
+
+// settled waits until every VF is at home and udev has given its names: two looks, a
+// while apart, see the same.
+func (n *node) settled() map[host.PCI]vfState {
+	n.t.Helper()
+	last := n.states()
+	for range 120 {
+		time.Sleep(500 * time.Millisecond)
+		now := n.states()
+		if maps.Equal(last, now) && !slices.ContainsFunc(slices.Collect(maps.Values(now)), vfState.away) {
+			return now
+		}
+		last = now
+	}
+	n.t.Fatalf("the VFs do not settle: %+v", last)
+	return nil
+}
+
+func (s vfState) away() bool { return s.Netdev == "" || !s.RDMA }
+
+func (n *node) state(pci host.PCI) vfState {
+	n.t.Helper()
+	ctx, k := context.Background(), n.lab.Kernel()
+	d, err := k.Device(ctx, pci)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	s := vfState{Driver: d.Driver}
+	if s.Config, err = k.VFConfig(ctx, d.VF); err != nil {
+		n.t.Fatal(err)
+	}
+	if p, err := k.Port(ctx, host.Home, pci); err == nil {
+		s.Node, s.Port, s.RDMA = p.NodeGUID, p.GUID, true
+	}
+	if netdev, err := k.Netdev(ctx, host.Home, pci); err == nil {
+		s.Netdev, s.Children = netdev.Name, len(netdev.Children)
+	}
+	return s
+}
+
+// untouched fails unless every VF is as it was, no record is left and no address given.
+func (n *node) untouched(when string) {
+	n.t.Helper()
+	if diff := cmp.Diff(n.before, n.states()); diff != "" {
+		n.t.Errorf("%s: VFs are not as before (-before +now):\n%s", when, diff)
+	}
+	records, err := n.env.Store.All()
+	if err != nil || len(records) > 0 {
+		n.t.Errorf("%s: records left: %+v, %v", when, records, err)
+	}
+	if left := n.ipam.left(); len(left) > 0 {
+		n.t.Errorf("%s: addresses left: %v", when, left)
+	}
+}
+
+// inPod fails unless the pod has its VF: both devices, the GUID, the name, up.
+func (n *node) inPod(p *pod) {
+	n.t.Helper()
+	ctx, k := context.Background(), n.lab.Kernel()
+	netdev, err := k.Netdev(ctx, p.ns, p.vf)
+	if err != nil || netdev.Name != p.ifname || !netdev.Up {
+		n.t.Errorf("netdev in the pod: %+v, %v", netdev, err)
+	}
+	port, err := k.Port(ctx, p.ns, p.vf)
+	if err != nil || port.GUID != p.guid || port.NodeGUID != p.guid || port.State != host.PortActive {
+		n.t.Errorf("port in the pod: %+v, %v; want GUID %s", port, err, p.guid)
+	}
+	if _, err := k.RDMADevice(ctx, host.Home, p.vf); !errors.Is(err, host.ErrNotFound) {
+		n.t.Errorf("the host still sees the RDMA device (%v)", err)
+	}
+}
+
+// ipam hands out an address to each attachment and forgets none by itself.
+type ipam struct {
+	mu     sync.Mutex
+	given  map[record.Key]bool
+	calls  int
+	faults *hostfake.Faults
+}
+
+func (i *ipam) Add(_ context.Context, rec *record.Record) (*types100.Result, error) {
+	var result *types100.Result
+	err := i.faults.Point("ipam ADD", func() error {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.calls++
+		i.given[rec.Key()] = true
+		address := net.IPNet{IP: net.IPv4(10, 0, byte(i.calls>>8), byte(i.calls)), Mask: net.CIDRMask(16, 32)}
+		result = &types100.Result{CNIVersion: "1.0.0", IPs: []*types100.IPConfig{{Address: address}}}
+		return nil
+	})
+	return result, err
+}
+
+func (i *ipam) Del(_ context.Context, rec *record.Record) error {
+	return i.faults.Point("ipam DEL", func() error {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		delete(i.given, rec.Key())
+		return nil
+	})
+}
+
+func (i *ipam) left() []record.Key {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.SortedFunc(maps.Keys(i.given), func(a, b record.Key) int { return strings.Compare(a.String(), b.String()) })
+}
+
+// rehearse counts the verbs of a call by letting it through.
+func (n *node) rehearse(f func()) []string {
+	n.faults.Plan(nil)
+	f()
+	return n.faults.Verbs()
+}
+
+// everywhere runs try once for every verb of a call, before and after its work.
+func everywhere(verbs []string, try func(at int, late bool, name string)) {
+	for i, verb := range verbs {
+		for _, late := range []bool{false, true} {
+			try(i, late, fmt.Sprintf("at verb %d (%s), late %t", i, verb, late))
+		}
+	}
+}
