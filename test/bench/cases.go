@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/ibfabric/ibfabric/pkey"
 )
@@ -15,7 +16,9 @@ type testCase struct {
 	Interfaces int // of each pod
 	Networks   int // each with a PKey of its own
 	OneByOne   bool
-	NoPeer     bool // what would take ib-kubernetes too long to be worth it
+	NoPeer     bool          // what would take ib-kubernetes too long to be worth it
+	OnlyOurs   bool          // what the bare loop is no measure for
+	Rest       time.Duration // how long it is watched with all pods in place; 0: not at all
 }
 
 func cases(quick bool) []testCase {
@@ -25,6 +28,7 @@ func cases(quick bool) []testCase {
 		{Name: "rails", Title: "100 pods x 8 networks", Pods: 100, Interfaces: 8, Networks: 8},
 		{Name: "vfs", Title: "20 pods x 8 VFs", Pods: 20, Interfaces: 8, Networks: 1},
 		{Name: "huge", Title: "10,000 pods, 10 PKeys", Pods: 10000, Interfaces: 1, Networks: 10, NoPeer: true},
+		{Name: "scale", Title: "50,000 pods, 50 PKeys", Pods: 50000, Interfaces: 1, Networks: 50, NoPeer: true, OnlyOurs: true, Rest: 5 * time.Minute},
 	}
 	if !quick {
 		return all
@@ -32,7 +36,7 @@ func cases(quick bool) []testCase {
 	for i, c := range all {
 		fewer := max(5, c.Pods/10)
 		all[i].Title = fmt.Sprintf("%s (quick: %d)", c.Name, fewer)
-		all[i].Pods = fewer
+		all[i].Pods, all[i].Rest = fewer, c.Rest/5
 	}
 	return all
 }

@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
+
+	"github.com/ibfabric/ibfabric/test/programs"
 )
 
 const (
@@ -17,13 +16,14 @@ const (
 
 // contender is a program that gives pods their GUIDs.
 type contender struct {
-	name    string
-	program string
-	args    func(w *world) []string
-	env     []string
-	ready   string        // in its log once it serves pods
-	limit   time.Duration // of a measurement; what is not done by then stays undone
-	peer    bool
+	name     string
+	launcher *programs.Launcher
+	program  string
+	args     func(w *world) []string
+	env      []string
+	ready    string        // in its log once it serves pods
+	limit    time.Duration // of a measurement; what is not done by then stays undone
+	peer     bool
 }
 
 func bareLoop(dir string) contender {
@@ -41,31 +41,25 @@ func ibfabric(dir string) contender {
 	}
 }
 
-// buildOwn makes our programs as `make build` does.
-func buildOwn(ctx context.Context, root, dir string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", dir, "./cmd/ibfabric-controller", "./test/bench/bare")
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the contenders: %w\n%s", err, out)
-	}
-	return nil
-}
-
 // startOn runs the contender in a world, and returns once it serves pods.
-func (c contender) startOn(ctx context.Context, w *world, log string) (*process, error) {
-	var args []string
-	if c.args != nil {
-		args = c.args(w)
-	}
-	p, err := start(c.program, log, append(w.environment(), c.env...), args...)
+func (c contender) startOn(ctx context.Context, w *world, log string) (*programs.Process, error) {
+	p, err := c.launch(w, log)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if err := p.says(ctx, c.ready); err != nil {
-		p.stop()
+	if err := says(ctx, p, c.ready); err != nil {
+		end(p)
 		return nil, err
 	}
 	return p, nil
+}
+
+func (c contender) launch(w *world, log string) (*programs.Process, error) {
+	var args []string
+	if c.args != nil {
+		args = c.args(w)
+	}
+	return c.launcher.Start(programs.Command{Program: c.program, Args: args, Env: append(w.environment(), c.env...), Log: log})
 }

@@ -13,12 +13,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/ibfabric/ibfabric/deploy"
+	"github.com/ibfabric/ibfabric/test/programs"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -37,9 +37,6 @@ type options struct {
 }
 
 func main() {
-	// The kernel ends the programs started here when the thread that started them ends;
-	// the main thread lives as long as the process.
-	runtime.LockOSThread()
 	var o options
 	flag.StringVar(&o.only, "only", "", "`cases` to run, by commas: "+names(cases(false)))
 	flag.BoolVar(&o.noPeer, "no-peer", false, "leave ib-kubernetes out")
@@ -88,7 +85,7 @@ func run(ctx context.Context, o options) error {
 		logs = o.keep
 	}
 	err = rep.fill(ctx, bed, logs, chosen, all)
-	fmt.Print("\n", rep.table()) // after a failure too: what is measured is measured
+	fmt.Print("\n", rep.table()+rep.rests()) // after a failure too: what is measured is measured
 	return errors.Join(err, rep.write(filepath.Join(root, "build", "bench.json")))
 }
 
@@ -96,7 +93,7 @@ func (r *Report) fill(ctx context.Context, bed *testbed.Cluster, logs string, ch
 	number := 0
 	for _, c := range chosen {
 		for _, who := range all {
-			if who.peer && c.NoPeer {
+			if who.peer && c.NoPeer || who.name == bareName && c.OnlyOurs {
 				continue
 			}
 			number++
@@ -111,10 +108,19 @@ func (r *Report) fill(ctx context.Context, bed *testbed.Cluster, logs string, ch
 	return nil
 }
 
-// contenders builds those that run.
+// contenders are those that run, one launcher with all of them.
 func contenders(ctx context.Context, root, dir string, o options) ([]contender, error) {
+	all, err := build(ctx, root, dir, o)
+	launcher := programs.NewLauncher()
+	for i := range all {
+		all[i].launcher = launcher
+	}
+	return all, err
+}
+
+func build(ctx context.Context, root, dir string, o options) ([]contender, error) {
 	stop := report(func() string { return "building the contenders" })
-	err := buildOwn(ctx, root, dir)
+	err := programs.Build(ctx, dir, false, "cmd/ibfabric-controller", "test/bench/bare")
 	stop()
 	if err != nil {
 		return nil, err

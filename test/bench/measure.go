@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ibfabric/ibfabric/test/programs"
 	"github.com/ibfabric/ibfabric/test/testbed"
 	"github.com/ibfabric/ibfabric/ufm/ufmsim"
 )
@@ -32,7 +33,7 @@ func measure(ctx context.Context, bed *testbed.Cluster, dir string, c testCase, 
 		return Result{}, err
 	}
 	m := &measurement{world: w, who: who, pods: pods, process: p}
-	defer p.stop()
+	defer func() { end(m.process) }()
 	if err := m.run(ctx); err != nil {
 		return Result{}, err
 	}
@@ -44,7 +45,7 @@ type measurement struct {
 	*world
 	who     contender
 	pods    *recorder
-	process *process
+	process *programs.Process
 	result  Result
 }
 
@@ -54,13 +55,18 @@ func (m *measurement) run(ctx context.Context) error {
 		return fmt.Errorf("%s, %s: create pods: %w", m.Title, m.who.name, err)
 	}
 	if !m.result.Create.Finished {
-		m.process.stop() // it would go on at the next one's expense
+		end(m.process) // it would go on at the next one's expense
+	}
+	if m.Rest > 0 && m.result.Create.Finished {
+		if err := m.rest(ctx); err != nil {
+			return fmt.Errorf("%s, %s: start again: %w", m.Title, m.who.name, err)
+		}
 	}
 	if err := m.goAway(ctx); err != nil {
 		return fmt.Errorf("%s, %s: delete pods: %w", m.Title, m.who.name, err)
 	}
-	m.process.stop()
-	m.result.CPUSeconds = m.process.cpu().Seconds()
+	end(m.process)
+	m.result.CPUSeconds = m.process.CPU().Seconds()
 	return nil
 }
 
@@ -156,8 +162,8 @@ func (m *measurement) untilEmpty(ctx context.Context, deadline time.Time) (bool,
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
-		case <-m.process.done:
-			return false, m.process.ended()
+		case <-m.process.Done():
+			return false, m.process.Ended()
 		case <-time.After(emptyPoll):
 		}
 	}

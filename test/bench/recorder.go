@@ -12,6 +12,7 @@ import (
 
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/test/bench/internal/podwatch"
+	"github.com/ibfabric/ibfabric/test/programs"
 )
 
 // recorder notes what the API server's watch tells of the pods of a world. That is when
@@ -92,7 +93,7 @@ func (r *recorder) progress() (int, error) {
 }
 
 // until waits for a number of configured pods; false means that the time was over first.
-func (r *recorder) until(ctx context.Context, n int, watch *process) (bool, error) {
+func (r *recorder) until(ctx context.Context, n int, watch *programs.Process) (bool, error) {
 	for {
 		have, err := r.progress()
 		if err != nil || have >= n {
@@ -101,8 +102,8 @@ func (r *recorder) until(ctx context.Context, n int, watch *process) (bool, erro
 		select {
 		case <-ctx.Done():
 			return false, nil
-		case <-watch.done:
-			return false, watch.ended()
+		case <-watch.Done():
+			return false, watch.Ended()
 		case <-r.news:
 		}
 	}
@@ -113,6 +114,16 @@ func (r *recorder) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.pods)
+}
+
+// patches is how many patches all pods got together.
+func (r *recorder) patches() (sum int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.pods {
+		sum += p.patches
+	}
+	return sum
 }
 
 // summarize puts what was seen of the pods into a result.

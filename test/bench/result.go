@@ -47,6 +47,7 @@ type Result struct {
 	DeletingSeconds float64 `json:"deleting_s"`
 	LimitSeconds    float64 `json:"limit_s"` // of each phase
 	CPUSeconds      float64 `json:"cpu_s"`   // of the contender, both phases and its start
+	Rest            *Rest   `json:"rest,omitempty"`
 }
 
 // Phase is pods coming or pods going.

@@ -143,10 +143,11 @@ func (w *world) members() (n int) {
 // environment tells a contender where everything is.
 func (w *world) environment() []string {
 	host, port, _ := net.SplitHostPort(w.ufm.Addr()) // of a listener: it has both
-	return append(cleanEnvironment(),
-		"KUBECONFIG="+w.bed.Kubeconfig(), "POD_NAMESPACE="+w.ns,
-		"UFM_USERNAME="+ufmUser, "UFM_PASSWORD="+ufmPassword,
-		"UFM_ADDRESS="+host, "UFM_PORT="+port, "UFM_CERTIFICATE="+string(w.ufm.CertPEM()))
+	return []string{
+		"KUBECONFIG=" + w.bed.Kubeconfig(), "POD_NAMESPACE=" + w.ns,
+		"UFM_USERNAME=" + ufmUser, "UFM_PASSWORD=" + ufmPassword,
+		"UFM_ADDRESS=" + host, "UFM_PORT=" + port, "UFM_CERTIFICATE=" + string(w.ufm.CertPEM()),
+	}
 }
 
 // networkFlag is the networks as the bare loop wants them.

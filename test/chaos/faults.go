@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/ibfabric/ibfabric/pkey"
+	"github.com/ibfabric/ibfabric/test/programs"
 	"github.com/ibfabric/ibfabric/ufm/ufmsim"
 )
 
@@ -22,10 +22,11 @@ func (w *world) play(ctx context.Context) error {
 		wg.Go(func() {
 			for _, s := range steps {
 				time.Sleep(time.Until(start.Add(s.At)))
-				if errs[i] = w.do(ctx, s); errs[i] != nil || ctx.Err() != nil {
+				var n int
+				if n, errs[i] = w.do(ctx, s); errs[i] != nil || ctx.Err() != nil {
 					return
 				}
-				w.counts.add(string(s.Kind), 1)
+				w.counts.add(s.Kind, n)
 			}
 		})
 	}
@@ -38,46 +39,60 @@ func (w *world) play(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// do does one step. An error is one of the test's own: what the API server says to a
-// call in the middle of this is of no interest.
-func (w *world) do(ctx context.Context, s Step) error {
+// do does one step, and says how many it hit. An error is one of the test's own: what the
+// API server says to a call in the middle of this is of no interest.
+func (w *world) do(ctx context.Context, s Step) (hit int, err error) {
 	dice := s.random()
-	call, cancel := context.WithTimeout(ctx, callLimit)
-	defer cancel()
+	share := (len(w.history.present())*s.N + 99) / 100
 	switch s.Kind {
 	case PodsCreate:
-		w.pods.create(ctx, s.N, dice)
+		return w.pods.create(ctx, s.N*w.plan.Pods/100, dice), nil
 	case PodsDelete:
-		w.pods.remove(ctx, s.N, dice)
+		return w.pods.remove(ctx, share, dice), nil
 	case PodsFinish:
-		w.pods.finish(ctx, s.N, dice)
+		return w.pods.finish(ctx, share, dice), nil
 	case PodsRun:
-		w.pods.run(ctx, s.N, dice)
+		return w.pods.run(ctx, share, dice), nil
 	case PodsUnfinalize:
-		w.pods.unfinalize(ctx, s.N, dice)
-	case NetworkEdit:
-		_ = w.networks.write(call, dice.IntN(networkCount), dice)
-	case NetworkDelete:
-		_ = w.networks.remove(call, dice.IntN(networkCount))
-	case NetworkMake:
-		_ = w.networks.makeMissing(call, dice)
+		return w.pods.unfinalize(ctx, share, dice), nil
+	case NetworkEdit, NetworkDelete, NetworkMake:
+		return w.changeNetwork(ctx, s, dice), nil
 	case APIKill, APIPause:
-		return w.hitAPI(ctx, s)
+		return 1, w.hitAPI(ctx, s)
 	case ReplicaKill, ReplicaStop, ReplicaPause, ReplicaAdd, ReplicaRemove:
-		w.hitReplica(s, dice)
-	default:
-		return w.hitUFM(s, dice)
+		return w.hitReplica(s, dice), nil
 	}
-	return nil
+	return 1, w.hitUFM(s, dice)
+}
+
+func (w *world) changeNetwork(ctx context.Context, s Step, dice *rand.Rand) (hit int) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	var err error
+	switch i := dice.IntN(networkCount); s.Kind {
+	case NetworkEdit:
+		err = w.networks.write(ctx, i, dice)
+	case NetworkDelete:
+		err = w.networks.remove(ctx, i)
+	default:
+		err = w.networks.makeMissing(ctx, dice)
+	}
+	if err != nil {
+		return 0
+	}
+	return 1
 }
 
 func (w *world) hitAPI(ctx context.Context, s Step) error {
+	defer w.chronicle.say("the API server answers again")
 	if s.Kind == APIPause {
+		w.chronicle.say("the API server is paused")
 		w.bed.PauseAPIServer()
 		time.Sleep(s.For)
 		w.bed.ResumeAPIServer()
 		return nil
 	}
+	w.chronicle.say("the API server is killed")
 	w.bed.StopAPIServer()
 	time.Sleep(s.For)
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -90,32 +105,40 @@ func (w *world) hitAPI(ctx context.Context, s Step) error {
 
 const mostReplicas = 3
 
-func (w *world) hitReplica(s Step, dice *rand.Rand) {
+func (w *world) hitReplica(s Step, dice *rand.Rand) (hit int) {
+	var p *programs.Process
 	switch s.Kind {
 	case ReplicaKill:
-		w.replicas.hit(dice, os.Kill)
+		p = w.replicas.hit(dice, syscall.SIGKILL)
 	case ReplicaStop:
-		w.replicas.hit(dice, syscall.SIGTERM)
+		p = w.replicas.hit(dice, syscall.SIGTERM)
 	case ReplicaPause:
-		if p := w.replicas.hit(dice, syscall.SIGSTOP); p != nil {
+		if p = w.replicas.hit(dice, syscall.SIGSTOP); p != nil {
 			time.Sleep(s.For)
-			_ = p.Signal(syscall.SIGCONT)
+			w.chronicle.say("the paused controller goes on")
+			p.Signal(syscall.SIGCONT)
 		}
 	case ReplicaAdd:
-		if w.replicas.count() < mostReplicas {
-			w.replicas.add()
-		}
+		return w.replicas.add(mostReplicas)
 	case ReplicaRemove:
-		if w.replicas.count() > 1 {
-			w.replicas.remove(dice)
-		}
+		return w.replicas.remove(dice)
 	}
+	if p == nil {
+		return 0 // it is just being started again
+	}
+	return 1
 }
 
 // hitUFM does something to the UFM that answers now. A fault that counts calls stays
 // until it has hit them, one that lasts until its time is over.
 func (w *world) hitUFM(s Step, dice *rand.Rand) error {
+	if s.Kind == UFMCalm {
+		time.Sleep(s.For)
+		return nil
+	}
 	u := w.ufms.now()
+	_, what := s.Kind.about()
+	w.chronicle.say("%s: %s (%d, %s)", u.name, what, s.N, s.For.Round(milli))
 	switch s.Kind {
 	case UFMRestart:
 		return u.srv.Restart(s.For)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,12 +18,13 @@ import (
 // history is what the API server's watch told of the pods, and when we did what could
 // end one.
 type history struct {
-	gate string
+	gate      string
+	chronicle *chronicle
 
 	mu     sync.Mutex // protects what follows
 	lives  map[types.UID]*life
 	owners map[guid.GUID][]*tenure // in order of time
-	broken []string                // rules, as they were seen to break
+	broken []violation             // as they were seen
 }
 
 // life is one pod's.
@@ -33,6 +35,7 @@ type life struct {
 	endedAt time.Time          // when the watch said so
 	gated   bool               // it came with our gate
 	tenures map[string]*tenure // by interface
+	told    string             // what the chronicle was told of it last
 }
 
 // podState is what the one who makes trouble needs to know of a pod.
@@ -54,8 +57,8 @@ func (t *tenure) String() string {
 	return fmt.Sprintf("%s of pod %s (%s)", t.element.Interface, t.life.name, t.life.uid)
 }
 
-func newHistory(gate string) *history {
-	return &history{gate: gate, lives: map[types.UID]*life{}, owners: map[guid.GUID][]*tenure{}}
+func newHistory(gate string, c *chronicle) *history {
+	return &history{gate: gate, chronicle: c, lives: map[types.UID]*life{}, owners: map[guid.GUID][]*tenure{}}
 }
 
 // present are the pods that exist, as far as was heard.
@@ -73,11 +76,12 @@ func (h *history) present() []podState {
 }
 
 // mayEnd notes that a pod can be over from now on: somebody is about to end it.
-func (h *history) mayEnd(uid types.UID, at time.Time) {
+func (h *history) mayEnd(uid types.UID, at time.Time, why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if l := h.lives[uid]; l != nil && l.mayEnd.IsZero() {
 		l.mayEnd = at
+		h.chronicle.ofPod(uid, "pod %s (%s) %s", l.name, uid, why)
 	}
 }
 
@@ -92,7 +96,7 @@ func (h *history) replace(pods []corev1.Pod) {
 	}
 	for uid, l := range h.lives {
 		if !there[uid] {
-			l.end(now, true)
+			h.end(l, now, true)
 		}
 	}
 	// Ends before beginnings: a GUID may have changed hands unseen.
@@ -112,15 +116,19 @@ func (h *history) see(pod *corev1.Pod, deleted bool) {
 	defer h.mu.Unlock()
 	h.take(pod, now)
 	if deleted {
-		h.lives[pod.UID].end(now, true)
+		h.end(h.lives[pod.UID], now, true)
 	}
 }
 
-func (l *life) end(now time.Time, gone bool) {
+// end is for a caller that holds the lock.
+func (h *history) end(l *life, now time.Time, gone bool) {
 	if !l.ended {
 		l.ended, l.endedAt = true, now
 	}
-	l.gone = l.gone || gone
+	if gone && !l.gone {
+		l.gone = true
+		h.chronicle.ofPod(l.uid, "pod %s (%s) is gone", l.name, l.uid)
+	}
 }
 
 // take is for a caller that holds the lock.
@@ -135,16 +143,20 @@ func (h *history) take(pod *corev1.Pod, now time.Time) {
 	l.finalizer = len(pod.Finalizers) > 0
 	l.onNode, l.running = pod.Spec.NodeName != "", pod.Status.Phase == corev1.PodRunning
 	if isFinished(pod) {
-		l.end(now, false)
+		h.end(l, now, false)
 	}
 	elements, err := attach.ParseAnnotation(pod.Namespace, pod.Annotations[attach.NetworksAnnotation])
 	if err != nil {
-		h.breaks("pod %s: its annotation cannot be read any more: %v", pod.Name, err)
+		h.breaks(now, 0, l, "contract: pod %s: its annotation cannot be read any more: %v", pod.Name, err)
 		return
+	}
+	if text := describe(pod, elements); text != l.told {
+		l.told = text
+		h.chronicle.ofPod(l.uid, "pod %s (%s): %s", l.name, l.uid, text)
 	}
 	h.takeElements(l, elements, now)
 	if l.gated && !l.configured && !hasGate(pod, h.gate) {
-		h.breaks("rule 3: pod %s (%s) lost its gate at %s and is not configured", l.name, l.uid, clock(now))
+		h.breaks(now, 0, l, "rule 3: pod %s (%s) lost its gate at %s and is not configured", l.name, l.uid, clock(now))
 	}
 }
 
@@ -156,15 +168,17 @@ func (h *history) takeElements(l *life, elements []attach.Element, now time.Time
 		}
 		done++
 		switch t := l.tenures[e.Interface]; {
+		case e.Err != nil:
+			h.breaks(now, e.GUID, l, "contract: pod %s (%s): %s cannot be read any more: %v", l.name, l.uid, e.Interface, e.Err)
 		case t == nil:
 			h.begin(&tenure{life: l, element: e, from: now})
 		case t.element.GUID != e.GUID || !sameClaims(t.element.Recorded, e.Recorded):
-			h.breaks("rule 5: %s had %s in %v and has %s in %v since %s",
+			h.breaks(now, e.GUID, l, "rule 5: %s had %s in %v and has %s in %v since %s",
 				t, t.element.GUID, t.element.Recorded, e.GUID, e.Recorded, clock(now))
 		}
 	}
 	if done > 0 && done < len(elements) {
-		h.breaks("rule 3: pod %s (%s) is configured by half at %s", l.name, l.uid, clock(now))
+		h.breaks(now, 0, l, "rule 3: pod %s (%s) is configured by half at %s", l.name, l.uid, clock(now))
 	}
 	l.configured = done > 0
 }
@@ -175,15 +189,41 @@ func (h *history) begin(t *tenure) {
 	t.life.tenures[t.element.Interface] = t
 	for _, other := range h.owners[g] {
 		if !other.life.ended && !t.life.ended {
-			h.breaks("rule 1: %s was given to %s at %s; it is that of %s since %s",
+			h.breaks(t.from, g, t.life, "rule 1: %s was given to %s at %s; it is that of %s since %s",
 				g, t, clock(t.from), other, clock(other.from))
 		}
 	}
 	h.owners[g] = append(h.owners[g], t)
 }
 
-func (h *history) breaks(format string, args ...any) {
-	h.broken = append(h.broken, fmt.Sprintf(format, args...))
+func (h *history) breaks(at time.Time, g guid.GUID, l *life, format string, args ...any) {
+	h.broken = append(h.broken, violation{at, g, l.uid, fmt.Sprintf(format, args...)})
+}
+
+// describe is a pod in a line: its state, and what its interfaces have.
+func describe(pod *corev1.Pod, elements []attach.Element) string {
+	var b strings.Builder
+	b.WriteString(cmp.Or(string(pod.Status.Phase), "Pending"))
+	if pod.DeletionTimestamp != nil {
+		b.WriteString(", terminating")
+	}
+	for _, g := range pod.Spec.SchedulingGates {
+		b.WriteString(", gate " + g.Name)
+	}
+	if pod.Spec.NodeName != "" {
+		b.WriteString(", on " + pod.Spec.NodeName)
+	}
+	for _, e := range elements {
+		switch {
+		case e.Configured:
+			fmt.Fprintf(&b, "; %s configured as %s in %s", e.Interface, e.GUID, attach.FormatClaims(e.Recorded))
+		case e.GUID != 0:
+			fmt.Fprintf(&b, "; %s asks for %s on %s", e.Interface, e.GUID, e.Network.Name)
+		default:
+			fmt.Fprintf(&b, "; %s asks for %s", e.Interface, e.Network.Name)
+		}
+	}
+	return b.String()
 }
 
 func isFinished(pod *corev1.Pod) bool {
@@ -193,5 +233,3 @@ func isFinished(pod *corev1.Pod) bool {
 func hasGate(pod *corev1.Pod, gate string) bool {
 	return slices.ContainsFunc(pod.Spec.SchedulingGates, func(g corev1.PodSchedulingGate) bool { return g.Name == gate })
 }
-
-func clock(t time.Time) string { return t.Format("15:04:05.000") }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/pkey"
 )
@@ -19,41 +18,37 @@ type judge struct {
 	past    map[*ufm]*presence
 	puts    map[guid.GUID][]move // into all UFMs, in order of time
 	takes   map[guid.GUID][]move
-	broken  []string
+	broken  []violation
 }
 
 func newJudge(h *history, said *networks, u *ufms) *judge {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	j := &judge{history: h, said: said, spells: slices.Clone(u.spells), wipes: u.wipes, past: map[*ufm]*presence{}, puts: map[guid.GUID][]move{}, takes: map[guid.GUID][]move{}}
-	for _, n := range u.all {
-		p := replay(n)
-		j.past[n] = p
-		index(j.puts, p.puts)
-		index(j.takes, p.takes)
-	}
+	j := &judge{history: h, said: said, spells: slices.Clone(u.spells), wipes: slices.Clone(u.wipes), past: replayAll(u.all)}
+	j.index()
 	return j
 }
 
-func index(by map[guid.GUID][]move, moves []move) {
-	for _, m := range moves {
-		by[m.guid] = append(by[m.guid], m)
+// index sorts what was put in and taken out by GUID.
+func (j *judge) index() {
+	j.puts, j.takes = map[guid.GUID][]move{}, map[guid.GUID][]move{}
+	for _, p := range j.past {
+		for _, m := range p.puts {
+			j.puts[m.guid] = append(j.puts[m.guid], m)
+		}
+		for _, m := range p.takes {
+			j.takes[m.guid] = append(j.takes[m.guid], m)
+		}
 	}
-	for _, list := range by {
-		slices.SortStableFunc(list, func(a, b move) int { return a.entry.Changed.Compare(b.entry.Changed) })
+	for _, by := range []map[guid.GUID][]move{j.puts, j.takes} {
+		for _, list := range by {
+			slices.SortStableFunc(list, func(a, b move) int { return a.entry.Changed.Compare(b.entry.Changed) })
+		}
 	}
 }
 
-func count(by map[guid.GUID][]move) int {
-	n := 0
-	for _, list := range by {
-		n += len(list)
-	}
-	return n
-}
-
-// rules are the violations, those that the watch showed by itself first.
-func (j *judge) rules() []string {
+// rules are the violations, in order of time.
+func (j *judge) rules() []violation {
 	j.history.mu.Lock()
 	defer j.history.mu.Unlock()
 	j.broken = slices.Clone(j.history.broken)
@@ -61,69 +56,44 @@ func (j *judge) rules() []string {
 		for i, t := range owners {
 			j.heldBetween(owners[:i], t)
 			j.heldAfterRemoval(t)
-			j.inBeforeReleased(t)
+			j.heldAfterSeen(t)
+			j.inBeforeReleased(owners[:i], t)
 			j.asItsNetworkSaid(t)
 		}
 	}
 	j.removals()
+	slices.SortStableFunc(j.broken, func(a, b violation) int { return a.at.Compare(b.at) })
 	return j.broken
 }
 
-func (j *judge) breaks(format string, args ...any) {
-	j.broken = append(j.broken, fmt.Sprintf(format, args...))
+func (j *judge) breaks(at time.Time, t *tenure, format string, args ...any) {
+	j.broken = append(j.broken, violation{at, t.element.GUID, t.life.uid, fmt.Sprintf(format, args...)})
 }
 
-// heldBetween: from the earliest end of one owner to the next there is the hold time.
-func (j *judge) heldBetween(former []*tenure, t *tenure) {
+// inBeforeReleased: before the pod was configured, and after its GUID was last anybody
+// else's, the UFM that answered then had it in each of its partitions; all at one
+// moment, unless a wipe or a failover came between.
+func (j *judge) inBeforeReleased(former []*tenure, t *tenure) {
+	since := t.life.created
 	for _, f := range former {
-		if f.life == t.life || f.life.mayEnd.IsZero() {
-			continue // the first is rule 5's, and of the second rule 1 told
-		}
-		if wait := t.from.Sub(f.life.mayEnd); wait < holdTime {
-			j.breaks("rule 4: %s of %s was given to %s at %s, %s after its pod's end",
-				t.element.GUID, f, t, clock(t.from), wait)
+		if over := f.life.mayEnd.Add(holdTime); !f.life.mayEnd.IsZero() && over.Before(t.from) {
+			since = later(since, over) // before that it cannot be in for this owner
 		}
 	}
-}
-
-// heldAfterRemoval: from the last removal before an owner's time to the first call that
-// put its GUID in again, anywhere, there is the hold time. What is put in and out
-// for the same pod, by a leader that does not know yet that the pod is gone, is no reuse.
-func (j *judge) heldAfterRemoval(t *tenure) {
-	out, ever := move{}, false
 	for _, m := range j.takes[t.element.GUID] {
-		if m.entry.Changed.Before(t.from) {
-			out, ever = m, true
+		if t.claims(m.pkey) && m.entry.Changed.Before(t.from) {
+			since = later(since, m.entry.Changed)
 		}
 	}
-	if !ever {
-		return
-	}
-	given, by := t.from, "in no partition"
-	for _, m := range j.puts[t.element.GUID] {
-		if r := m.entry.Received; r.After(out.entry.Changed) && r.Before(given) {
-			given, by = r, m.String()
-		}
-	}
-	if wait := given.Sub(out.entry.Changed); wait < holdTime {
-		j.breaks("rule 4: %s, taken out of %s at %s, was given to %s (%s) %s later",
-			t.element.GUID, out, clock(out.entry.Changed), t, by, wait)
-	}
-}
-
-// inBeforeReleased: at some moment before the pod was configured, the UFM that answered
-// then had its GUID in each of its partitions; all at one moment, unless a wipe or a
-// failover came between.
-func (j *judge) inBeforeReleased(t *tenure) {
 	for _, c := range t.element.Recorded {
-		if !j.hadWhileActive(place{t.element.GUID, c.PKey}, c.Mode, t.life.created, t.from) {
-			j.breaks("rule 3: %s was configured at %s with %s in %s (%s), which no UFM that answered since %s had",
-				t, clock(t.from), t.element.GUID, c.PKey, c.Mode, clock(t.life.created))
+		if !j.hadWhileActive(place{t.element.GUID, c.PKey}, c.Mode, since, t.from) {
+			j.breaks(t.from, t, "rule 3: %s was configured at %s with %s in %s (%s), which no UFM that answered since %s had",
+				t, clock(t.from), t.element.GUID, c.PKey, c.Mode, clock(since))
 			return
 		}
 	}
-	if at, calm := j.calm(t.life.created, t.from); calm && !j.hadAllAtOnce(j.past[at], t) {
-		j.breaks("rule 3: %s was configured at %s, and %s never had all of %v at once", t, clock(t.from), at.name, t.element.Recorded)
+	if at, calm := j.calm(since, t.from); calm && !j.hadAllAtOnce(j.past[at], t, since) {
+		j.breaks(t.from, t, "rule 3: %s was configured at %s, and %s never had all of %v at once", t, clock(t.from), at.name, t.element.Recorded)
 	}
 }
 
@@ -159,12 +129,12 @@ func (j *judge) calm(from, to time.Time) (*ufm, bool) {
 	return nil, false
 }
 
-func (j *judge) hadAllAtOnce(p *presence, t *tenure) bool {
-	moment := t.life.created
+func (j *judge) hadAllAtOnce(p *presence, t *tenure, since time.Time) bool {
+	moment := since
 	for _, c := range t.element.Recorded {
 		for _, s := range p.stays[place{t.element.GUID, c.PKey}] {
-			if s.mode == c.Mode && s.from.After(moment) && !s.from.After(t.from) {
-				moment = s.from
+			if s.mode == c.Mode && !s.from.After(t.from) {
+				moment = later(moment, s.from)
 			}
 		}
 	}
@@ -178,7 +148,7 @@ func (j *judge) hadAllAtOnce(p *presence, t *tenure) bool {
 
 func (j *judge) asItsNetworkSaid(t *tenure) {
 	if !j.said.allowed(t.element.Network, t.element.Recorded, t.from) {
-		j.breaks("contract: %s was given %v at %s, which network %s never said", t, t.element.Recorded, clock(t.from), t.element.Network)
+		j.breaks(t.from, t, "contract: %s was given %v at %s, which network %s never said", t, t.element.Recorded, clock(t.from), t.element.Network)
 	}
 }
 
@@ -187,58 +157,21 @@ func (j *judge) removals() {
 	for g, list := range j.takes {
 		for _, m := range list {
 			when := m.entry.Changed
-			if puts := j.puts[g]; len(puts) == 0 || when.Before(puts[0].entry.Changed) {
-				j.breaks("rule 2: %s was taken out of %s at %s, and nobody had put it in", g, m, clock(when))
+			if !slices.ContainsFunc(j.puts[g], func(p move) bool { return p.place == m.place && p.entry.Changed.Before(when) }) {
+				j.broken = append(j.broken, violation{when, g, "", fmt.Sprintf("rule 2: %s was taken out of %s at %s, and nobody had put it in", g, m, clock(when))})
 			}
 			for _, t := range j.history.owners[g] {
-				if t.from.Before(when) && (t.life.mayEnd.IsZero() || when.Before(t.life.mayEnd)) {
-					j.breaks("rule 5: %s was taken out of %s at %s, while it was that of %s since %s", g, m, clock(when), t, clock(t.from))
+				if t.claims(m.pkey) && t.from.Before(when) && (t.life.mayEnd.IsZero() || when.Before(t.life.mayEnd)) {
+					j.breaks(when, t, "rule 5: %s was taken out of %s at %s, while it was that of %s since %s", g, m, clock(when), t, clock(t.from))
 				}
 			}
 		}
 	}
 }
 
-// reuses are how often a GUID went to another pod.
-func (j *judge) reuses() int {
-	n := 0
-	for _, owners := range j.history.owners {
-		n += len(owners) - 1
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
 	}
-	return n
-}
-
-// excusable reports whether a member that no live pod explains is one that only a
-// failover brought back: its pods had ended, and its GUID's hold was over, when the UFM
-// that has it began to answer. Its row was gone by then, and rule 2 leaves it alone.
-func (j *judge) excusable(at place) bool {
-	now := j.spells[len(j.spells)-1]
-	stays := j.past[now.of].stays[at]
-	if len(stays) == 0 || stays[len(stays)-1].from.After(now.from) {
-		// It came while this one answered; only an Add that was late can excuse it, and
-		// the hold time is longer than any of those.
-		return false
-	}
-	// Rows go at the earliest when the hold is over; a round of the controller may have
-	// read UFM just before the failover.
-	const round = 3 * second
-	over := now.from.Add(round - holdTime)
-	j.history.mu.Lock()
-	defer j.history.mu.Unlock()
-	var last time.Time
-	for _, t := range j.history.owners[at.guid] {
-		claims := slices.ContainsFunc(t.element.Recorded, func(c attach.Claim) bool { return c.PKey == at.pkey })
-		if claims && t.life.mayEnd.IsZero() {
-			return false
-		}
-		if claims && t.life.mayEnd.After(last) {
-			last = t.life.mayEnd
-		}
-	}
-	for _, m := range j.takes[at.guid] {
-		if m.place == at && m.entry.Changed.Before(now.from) && m.entry.Changed.After(last) {
-			last = m.entry.Changed
-		}
-	}
-	return !last.IsZero() && !last.After(over) || last.IsZero() && len(j.wipes) > 0
+	return a
 }

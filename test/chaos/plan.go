@@ -1,55 +1,64 @@
 package chaos
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
-// Kind is something that a step does.
+// Kind is something that a step does: what it happens to, and what happens.
 type Kind string
 
 // The kinds, by track.
 const (
-	PodsCreate     Kind = "pods created in a burst"
-	PodsDelete     Kind = "pods deleted in a burst"
-	PodsFinish     Kind = "pods finished"
-	PodsRun        Kind = "pods said to run"
-	PodsUnfinalize Kind = "finalizers taken away"
+	PodsCreate     Kind = "pods/created"
+	PodsDelete     Kind = "pods/deleted"
+	PodsFinish     Kind = "pods/finished"
+	PodsRun        Kind = "pods/said to run"
+	PodsUnfinalize Kind = "pods/finalizer taken away"
 
-	NetworkEdit   Kind = "network edited"
-	NetworkDelete Kind = "network deleted"
-	NetworkMake   Kind = "networks made again"
+	NetworkEdit   Kind = "networks/edited"
+	NetworkDelete Kind = "networks/deleted"
+	NetworkMake   Kind = "networks/missing ones made"
 
-	UFM503     Kind = "ufm: 503 for all"
-	UFM500     Kind = "ufm: 500 for changes, at times"
-	UFM400     Kind = "ufm: 400 for an add"
-	UFMUnknown Kind = "ufm: 404 for single guids"
-	UFMHang    Kind = "ufm: hangs"
-	UFMLost    Kind = "ufm: answer lost"
-	UFMLate    Kind = "ufm: applied late"
-	UFMMangled Kind = "ufm: answer mangled"
-	UFMSlow    Kind = "ufm: slow"
-	UFMRestart Kind = "ufm: restarted"
-	UFMWipe    Kind = "ufm: wiped"
-	UFMFork    Kind = "ufm: standby renewed"
-	UFMSwitch  Kind = "ufm: failed over"
+	UFM503     Kind = "ufm/503 for all"
+	UFM500     Kind = "ufm/500 at times"
+	UFM400     Kind = "ufm/400 for an add"
+	UFMUnknown Kind = "ufm/404 for some guids"
+	UFMHang    Kind = "ufm/hangs"
+	UFMLost    Kind = "ufm/answer lost"
+	UFMLate    Kind = "ufm/applied late"
+	UFMMangled Kind = "ufm/answer mangled"
+	UFMSlow    Kind = "ufm/slow"
+	UFMRestart Kind = "ufm/restarted"
+	UFMWipe    Kind = "ufm/wiped"
+	UFMFork    Kind = "ufm/standby renewed"
+	UFMSwitch  Kind = "ufm/failed over"
+	UFMCalm    Kind = "ufm/left in peace"
 
-	APIKill  Kind = "api server killed"
-	APIPause Kind = "api server paused"
+	APIKill  Kind = "api server/killed"
+	APIPause Kind = "api server/paused"
 
-	ReplicaKill   Kind = "controller killed"
-	ReplicaStop   Kind = "controller stopped"
-	ReplicaPause  Kind = "controller paused"
-	ReplicaAdd    Kind = "controller doubled"
-	ReplicaRemove Kind = "controller taken away"
+	ReplicaKill   Kind = "controllers/killed"
+	ReplicaStop   Kind = "controllers/stopped"
+	ReplicaPause  Kind = "controllers/paused"
+	ReplicaAdd    Kind = "controllers/doubled"
+	ReplicaRemove Kind = "controllers/taken away"
 )
+
+// about is what a kind happens to.
+func (k Kind) about() (group, what string) {
+	group, what, _ = strings.Cut(string(k), "/")
+	return group, what
+}
 
 // Step is one thing to do. What it does depends on the world it meets: Seed makes its
 // choices there.
 type Step struct {
 	At   time.Duration
 	Kind Kind
-	N    int           // how many pods, or calls to UFM
+	N    int           // percent of the pods there are (to create: there may be), or calls to UFM
 	For  time.Duration // how long it lasts
 	Seed uint64
 }
@@ -61,11 +70,14 @@ func (s Step) random() *rand.Rand { return rand.New(rand.NewPCG(s.Seed, 0)) }
 type Plan struct {
 	Seed     uint64
 	Duration time.Duration
-	// Narrow gives the controllers so few GUIDs that they come round again.
-	Narrow bool
+	// GUIDs are so few that they come round again and again: Pods, the most alive at a
+	// time, need nearly all of them, and what is held is missing.
+	GUIDs, Pods int
 	// TwoAddresses shows the standby under its own address; else it takes over the
 	// address of the one that failed, and nobody can tell.
 	TwoAddresses bool
+	// Replicas is how many controllers there are to begin with.
+	Replicas int
 	// Restart ends the run with fresh controllers: otherwise those that lived through it
 	// must get over it by themselves.
 	Restart bool
@@ -77,12 +89,26 @@ func Draw(seed uint64, duration time.Duration) Plan {
 	r := rand.New(rand.NewPCG(seed, 0))
 	p := Plan{
 		Seed: seed, Duration: duration,
-		Narrow: r.IntN(3) == 0, TwoAddresses: r.IntN(2) == 0, Restart: r.IntN(2) == 0,
+		TwoAddresses: r.IntN(2) == 0, Restart: r.IntN(2) == 0, Replicas: 1 + r.IntN(3),
 	}
+	size := [][2]int{{80, 60}, {110, 90}, {350, 300}}[r.IntN(3)]
+	p.GUIDs, p.Pods = size[0], size[1]
 	for i, t := range tracks() {
 		p.Tracks = append(p.Tracks, t.draw(rand.New(rand.NewPCG(seed, uint64(i+1))), duration))
 	}
 	return p
+}
+
+func (p Plan) String() string {
+	standby, end := "behind the same address", "live on"
+	if p.TwoAddresses {
+		standby = "under its own address"
+	}
+	if p.Restart {
+		end = "start anew at the end"
+	}
+	return fmt.Sprintf("%d GUIDs for up to %d pods, hold %s; standby UFM %s; %d controllers at first, which %s",
+		p.GUIDs, p.Pods, holdTime, standby, p.Replicas, end)
 }
 
 // track is a kind of trouble whose steps follow each other. Tracks run side by side.
@@ -137,10 +163,10 @@ const (
 func tracks() []track {
 	return []track{
 		{0, 200 * milli, 900 * milli, []choice{
-			{PodsCreate, 8, 10, 60, 0, 0},
-			{PodsDelete, 6, 5, 60, 0, 0},
+			{PodsCreate, 8, 4, 20, 0, 0},
+			{PodsDelete, 5, 5, 50, 0, 0},
 			{PodsFinish, 2, 1, 15, 0, 0},
-			{PodsRun, 1, 5, 30, 0, 0},
+			{PodsRun, 2, 5, 30, 0, 0},
 			{PodsUnfinalize, 2, 1, 10, 0, 0},
 		}},
 		{2 * second, 700 * milli, 3 * second, []choice{
@@ -149,6 +175,8 @@ func tracks() []track {
 			{NetworkMake, 3, 1, 1, 0, 0},
 		}},
 		{2 * second, 300 * milli, 1500 * milli, []choice{
+			// Else hardly a pod would get as far as having something to lose.
+			{UFMCalm, 8, 0, 0, second, 4 * second},
 			{UFM503, 3, 0, 0, 500 * milli, 3 * second},
 			{UFM500, 3, 0, 0, second, 4 * second},
 			{UFM400, 3, 1, 4, 0, 0},
@@ -171,7 +199,7 @@ func tracks() []track {
 		}},
 		// A new leader waits lease and UFM timeout before it removes or gives again: some
 		// live long enough for that.
-		{3 * second, 3 * second, 9 * second, []choice{
+		{3 * second, 3 * second, 12 * second, []choice{
 			{ReplicaKill, 4, 0, 0, 0, 0},
 			{ReplicaStop, 2, 0, 0, 0, 0},
 			{ReplicaPause, 4, 0, 0, 2 * second, 7 * second},

@@ -29,13 +29,12 @@ const (
 // pods makes pods and ends them. Whether a call that failed did something is not known
 // here: the watch tells.
 type pods struct {
-	kube   kubernetes.Interface
-	ns     string
-	gate   string
-	most   int        // alive at a time
-	pins   guid.Range // one GUID a name, so that two pods never pin the same
-	seen   *history
-	counts *counts
+	kube kubernetes.Interface
+	ns   string
+	gate string
+	most int        // alive at a time
+	pins guid.Range // one GUID a name, so that two pods never pin the same
+	seen *history
 }
 
 // each does something for several pods, eight at a time.
@@ -64,7 +63,7 @@ func each[T any](ctx context.Context, list []T, do func(context.Context, T) erro
 	return done
 }
 
-func (p *pods) create(ctx context.Context, n int, dice *rand.Rand) {
+func (p *pods) create(ctx context.Context, n int, dice *rand.Rand) (done int) {
 	taken := map[string]bool{}
 	for _, l := range p.seen.present() {
 		taken[l.name] = true
@@ -72,17 +71,17 @@ func (p *pods) create(ctx context.Context, n int, dice *rand.Rand) {
 	var list []*corev1.Pod
 	for _, i := range dice.Perm(podNames) {
 		pod := p.draw(i, dice)
-		if len(list) == min(n, max(0, p.most-len(taken))) {
+		if len(list) >= min(n, p.most-len(taken)) {
 			break
 		}
 		if !taken[pod.Name] {
 			list = append(list, pod)
 		}
 	}
-	p.counts.add("pods created", each(ctx, list, func(ctx context.Context, pod *corev1.Pod) error {
+	return each(ctx, list, func(ctx context.Context, pod *corev1.Pod) error {
 		_, err := p.kube.CoreV1().Pods(p.ns).Create(ctx, pod, metav1.CreateOptions{})
 		return err
-	}))
+	})
 }
 
 // draw makes up the pod of a name.
@@ -135,35 +134,35 @@ func (p *pods) some(n int, dice *rand.Rand, fit func(podState) bool) []podState 
 		}
 	}
 	dice.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	return list[:min(n, len(list))]
+	return list[:max(0, min(n, len(list)))]
 }
 
-func (p *pods) remove(ctx context.Context, n int, dice *rand.Rand) {
+func (p *pods) remove(ctx context.Context, n int, dice *rand.Rand) (done int) {
 	list := p.some(n, dice, func(s podState) bool { return !s.terminating })
-	p.counts.add("pods deleted", each(ctx, list, func(ctx context.Context, s podState) error {
+	return each(ctx, list, func(ctx context.Context, s podState) error {
 		if !s.finalizer {
-			p.seen.mayEnd(s.uid, time.Now())
+			p.seen.mayEnd(s.uid, time.Now(), "is to be deleted")
 		}
 		atOnce := int64(0)
 		return p.kube.CoreV1().Pods(p.ns).Delete(ctx, s.name, metav1.DeleteOptions{
 			GracePeriodSeconds: &atOnce, Preconditions: &metav1.Preconditions{UID: &s.uid},
 		})
-	}))
+	})
 }
 
-func (p *pods) finish(ctx context.Context, n int, dice *rand.Rand) {
+func (p *pods) finish(ctx context.Context, n int, dice *rand.Rand) (done int) {
 	list := p.some(n, dice, func(s podState) bool { return !s.ended })
-	p.counts.add("pods finished", each(ctx, list, func(ctx context.Context, s podState) error {
-		p.seen.mayEnd(s.uid, time.Now())
+	return each(ctx, list, func(ctx context.Context, s podState) error {
+		p.seen.mayEnd(s.uid, time.Now(), "is to finish")
 		return p.phase(ctx, s, corev1.PodSucceeded)
-	}))
+	})
 }
 
-func (p *pods) run(ctx context.Context, n int, dice *rand.Rand) {
+func (p *pods) run(ctx context.Context, n int, dice *rand.Rand) (done int) {
 	list := p.some(n, dice, func(s podState) bool { return s.configured && !s.ended && s.onNode && !s.running })
-	p.counts.add("pods running", each(ctx, list, func(ctx context.Context, s podState) error {
+	return each(ctx, list, func(ctx context.Context, s podState) error {
 		return p.phase(ctx, s, corev1.PodRunning)
-	}))
+	})
 }
 
 func (p *pods) phase(ctx context.Context, s podState, phase corev1.PodPhase) error {
@@ -172,12 +171,12 @@ func (p *pods) phase(ctx context.Context, s podState, phase corev1.PodPhase) err
 	return err
 }
 
-func (p *pods) unfinalize(ctx context.Context, n int, dice *rand.Rand) {
+func (p *pods) unfinalize(ctx context.Context, n int, dice *rand.Rand) (done int) {
 	list := p.some(n, dice, func(s podState) bool { return s.terminating && s.finalizer })
-	p.counts.add("pods let go", each(ctx, list, func(ctx context.Context, s podState) error {
-		p.seen.mayEnd(s.uid, time.Now())
+	return each(ctx, list, func(ctx context.Context, s podState) error {
+		p.seen.mayEnd(s.uid, time.Now(), "is to lose its finalizer")
 		text := fmt.Appendf(nil, `{"metadata":{"uid":%q,"finalizers":null}}`, s.uid)
 		_, err := p.kube.CoreV1().Pods(p.ns).Patch(ctx, s.name, types.MergePatchType, text, metav1.PatchOptions{})
 		return err
-	}))
+	})
 }

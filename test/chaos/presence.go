@@ -19,6 +19,9 @@ type place struct {
 type stay struct {
 	mode     pkey.Mode
 	from, to time.Time // to is zero while it lasts
+	// put is when it was put in, which for what a standby knew from its birth was
+	// elsewhere and before; zero: it was there before all.
+	put time.Time
 }
 
 func (s stay) at(t time.Time) bool { return !s.from.After(t) && (s.to.IsZero() || t.Before(s.to)) }
@@ -39,11 +42,21 @@ type presence struct {
 	puts, takes []move
 }
 
-func replay(u *ufm) *presence {
+// replayAll plays the journals of all UFMs, parents before their copies.
+func replayAll(all []*ufm) map[*ufm]*presence {
+	past := map[*ufm]*presence{}
+	for _, u := range all {
+		past[u] = replay(u, past[u.parent])
+	}
+	return past
+}
+
+func replay(u *ufm, parent *presence) *presence {
 	p := &presence{of: u, stays: map[place][]stay{}}
 	for _, part := range u.first {
 		for _, m := range part.Members {
-			p.enter(place{m.GUID, part.PKey}, m.Mode, time.Time{})
+			at := place{m.GUID, part.PKey}
+			p.stays[at] = []stay{{mode: m.Mode, put: parent.put(at, u.born)}}
 		}
 	}
 	for _, e := range u.sim.Journal() {
@@ -54,10 +67,23 @@ func replay(u *ufm) *presence {
 	return p
 }
 
+// put is when what a UFM had at a time was put in.
+func (p *presence) put(at place, when time.Time) (put time.Time) {
+	if p == nil {
+		return time.Time{}
+	}
+	for _, s := range p.stays[at] {
+		if !s.from.After(when) {
+			put = s.put
+		}
+	}
+	return put
+}
+
 func (p *presence) play(e ufmsim.Entry) {
 	switch e.Op {
 	case ufmsim.OpAdd:
-		p.put(e)
+		p.putIn(e)
 	case ufmsim.OpPut:
 		in := map[guid.GUID]bool{}
 		for _, m := range e.Members {
@@ -65,13 +91,13 @@ func (p *presence) play(e ufmsim.Entry) {
 		}
 		for at := range p.stays {
 			if at.pkey == e.PKey && !in[at.guid] {
-				p.take(e, at)
+				p.takeOut(e, at)
 			}
 		}
-		p.put(e)
+		p.putIn(e)
 	case ufmsim.OpRemove, ufmsim.OpDelete:
 		for _, m := range e.Members {
-			p.take(e, place{m.GUID, e.PKey})
+			p.takeOut(e, place{m.GUID, e.PKey})
 		}
 	case ufmsim.OpWipe: // nobody's fault
 		for at := range p.stays {
@@ -80,7 +106,7 @@ func (p *presence) play(e ufmsim.Entry) {
 	}
 }
 
-func (p *presence) put(e ufmsim.Entry) {
+func (p *presence) putIn(e ufmsim.Entry) {
 	for _, m := range e.Members {
 		at := place{m.GUID, e.PKey}
 		p.puts = append(p.puts, move{at, p.of.name, e})
@@ -88,7 +114,7 @@ func (p *presence) put(e ufmsim.Entry) {
 	}
 }
 
-func (p *presence) take(e ufmsim.Entry, at place) {
+func (p *presence) takeOut(e ufmsim.Entry, at place) {
 	if p.leave(at, e.Changed) {
 		p.takes = append(p.takes, move{at, p.of.name, e})
 	}
@@ -100,7 +126,7 @@ func (p *presence) enter(at place, mode pkey.Mode, when time.Time) {
 		return
 	}
 	p.leave(at, when)
-	p.stays[at] = append(p.stays[at], stay{mode: mode, from: when})
+	p.stays[at] = append(p.stays[at], stay{mode: mode, from: when, put: when})
 }
 
 func (p *presence) leave(at place, when time.Time) bool {

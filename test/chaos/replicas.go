@@ -3,12 +3,12 @@ package chaos
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/ibfabric/ibfabric/test/programs"
 )
 
 // restartAfter is when Kubernetes would start a container again that ended.
@@ -16,30 +16,36 @@ const restartAfter = 400 * milli
 
 // replicas are the controllers, each started again when it ends.
 type replicas struct {
-	program string
-	args    []string
-	env     []string
-	dir     string // of their logs
+	launcher  *programs.Launcher
+	command   programs.Command // but for the log
+	dir       string           // of their logs
+	chronicle *chronicle
 
 	running sync.WaitGroup
 	mu      sync.Mutex // protects what follows
 	slots   []*slot
 	started int
-	err     error // of the last start that failed
+	err     error // of the last start that failed: none should
 }
 
 // slot is one replica of the Deployment.
 type slot struct {
-	gone chan struct{} // closed when it is taken away
-	cmd  *exec.Cmd     // nil between two processes
+	gone chan struct{}     // closed when it is taken away
+	run  *programs.Process // nil between two processes
+	name string            // of the last one
 }
 
-func (r *replicas) add() {
+// add brings one more, unless there are as many as most.
+func (r *replicas) add(most int) (added int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.slots) >= most {
+		return 0
+	}
 	s := &slot{gone: make(chan struct{})}
 	r.slots = append(r.slots, s)
 	r.running.Go(func() { r.supervise(s) })
+	return 1
 }
 
 func (r *replicas) supervise(s *slot) {
@@ -59,51 +65,48 @@ func (r *replicas) supervise(s *slot) {
 
 // runOnce runs one process to its end.
 func (r *replicas) runOnce(s *slot) error {
-	cmd, out, err := r.start(s)
-	if cmd == nil || err != nil {
+	p, err := r.start(s)
+	if p == nil || err != nil {
 		return err
 	}
-	_ = cmd.Wait() // how it ended is in its log
+	<-p.Done() // how it ended is in its log
 	r.mu.Lock()
-	s.cmd = nil
-	r.mu.Unlock()
-	return out.Close()
+	defer r.mu.Unlock()
+	s.run = nil
+	r.chronicle.say("%s ended", s.name)
+	return nil
 }
 
-func (r *replicas) start(s *slot) (*exec.Cmd, *os.File, error) {
+func (r *replicas) start(s *slot) (*programs.Process, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	select {
 	case <-s.gone:
-		return nil, nil, nil
+		return nil, nil
 	default:
 	}
 	r.started++
-	out, err := os.Create(filepath.Join(r.dir, fmt.Sprintf("controller-%d.log", r.started)))
-	if err != nil {
-		return nil, nil, fmt.Errorf("log of a controller: %w", err)
+	s.name = fmt.Sprintf("controller-%d", r.started)
+	c := r.command
+	c.Log = filepath.Join(r.dir, s.name+".log")
+	var err error
+	if s.run, err = r.launcher.Start(c); err == nil {
+		r.chronicle.say("%s starts", s.name)
 	}
-	cmd := exec.Command(r.program, r.args...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), r.env...), out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		return nil, nil, fmt.Errorf("start a controller: %w", err)
-	}
-	s.cmd = cmd
-	return cmd, out, nil
+	return s.run, err
 }
 
 // hit sends a signal to one of them, chosen by the dice, and says how to reach the same
 // process again; nil is that none ran.
-func (r *replicas) hit(dice *rand.Rand, sig os.Signal) *os.Process {
+func (r *replicas) hit(dice *rand.Rand, sig syscall.Signal) *programs.Process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.slots[dice.IntN(len(r.slots))]
-	if s.cmd == nil {
-		return nil
+	if s.run != nil {
+		r.chronicle.say("%s gets signal %q", s.name, sig)
+		s.run.Signal(sig)
 	}
-	_ = s.cmd.Process.Signal(sig)
-	return s.cmd.Process
+	return s.run
 }
 
 func (r *replicas) count() int {
@@ -112,35 +115,40 @@ func (r *replicas) count() int {
 	return len(r.slots)
 }
 
-// remove takes one away by force.
-func (r *replicas) remove(dice *rand.Rand) {
+// remove takes one away by force, unless it is the last.
+func (r *replicas) remove(dice *rand.Rand) (removed int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.slots) < 2 {
+		return 0
+	}
 	i := dice.IntN(len(r.slots))
+	r.chronicle.say("%s is taken away", r.slots[i].name)
 	r.slots[i].end()
 	r.slots = append(r.slots[:i], r.slots[i+1:]...)
+	return 1
 }
 
 // end is for a caller that holds the lock.
 func (s *slot) end() {
 	close(s.gone)
-	if s.cmd != nil {
-		_ = s.cmd.Process.Kill()
+	if s.run != nil {
+		s.run.Signal(syscall.SIGKILL)
 	}
 }
 
-func (r *replicas) signalAll(sig os.Signal) {
+func (r *replicas) signalAll(sig syscall.Signal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range r.slots {
-		if s.cmd != nil {
-			_ = s.cmd.Process.Signal(sig)
+		if s.run != nil {
+			s.run.Signal(sig)
 		}
 	}
 }
 
-// close ends all of them, and waits until they are gone.
-func (r *replicas) close() {
+// close ends all of them, waits until they are gone, and says whether one did not start.
+func (r *replicas) close() error {
 	r.mu.Lock()
 	for _, s := range r.slots {
 		s.end()
@@ -148,4 +156,6 @@ func (r *replicas) close() {
 	r.slots = nil
 	r.mu.Unlock()
 	r.running.Wait()
+	r.launcher.Close()
+	return r.err
 }

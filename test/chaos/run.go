@@ -3,22 +3,19 @@ package chaos
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/ibfabric/ibfabric/controller"
-	"github.com/ibfabric/ibfabric/deploy"
-	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -31,190 +28,127 @@ type world struct {
 	dir  string
 	ns   string
 
-	bed      *testbed.Cluster
-	kube     kubernetes.Interface
-	api      client.Client
-	ufms     *ufms
-	replicas *replicas
-	history  *history
-	networks *networks
-	pods     *pods
-	counts   *counts
+	bed       *testbed.Cluster
+	kube      kubernetes.Interface
+	api       client.Client
+	ufms      *ufms
+	replicas  *replicas
+	history   *history
+	chronicle *chronicle
+	networks  *networks
+	pods      *pods
+	counts    *counts
+	settled   time.Duration // after the last fault
+
+	mu    sync.Mutex // protects stage
+	stage string     // what the run is at, for whoever waits
 }
 
 // Result is what came of a run.
 type Result struct {
 	Violations []string
-	Table      string // what was done, and how often
+	Stories    []string // of the first violations: all that is known of who suffered them
+	Table      string   // what was done, how often, and what it came to
 }
 
-// Run plays a plan and judges it. It keeps logs and journals in dir. An error is that
-// things did not settle, or that the run itself failed.
-func Run(ctx context.Context, plan Plan, dir string) (Result, error) {
-	w := &world{plan: plan, dir: dir, ns: "chaos", counts: &counts{n: map[string]int{}}}
-	defer w.close()
-	if err := w.open(ctx); err != nil {
+// Run plays a plan with controllers of a program, judges it, and keeps logs, journals and
+// the chronicle in dir. An error is that the run itself failed. out gets a line every few
+// seconds.
+func Run(ctx context.Context, plan Plan, program, dir string, out io.Writer) (r Result, err error) {
+	began := time.Now()
+	w := &world{plan: plan, dir: dir, ns: "chaos", chronicle: &chronicle{}, counts: &counts{n: map[Kind]int{}}}
+	defer func() { err = errors.Join(err, w.close()) }()
+	if err := w.open(ctx, program); err != nil {
 		return Result{}, fmt.Errorf("set up: %w", err)
 	}
 	watching, cancel := context.WithCancel(ctx)
+	var watchers sync.WaitGroup
+	defer watchers.Wait()
 	defer cancel()
-	go w.history.follow(watching, w.kube, w.ns)
-	w.replicas.add()
+	watchers.Go(func() { w.history.follow(watching, w.kube, w.ns) })
+	watchers.Go(func() { w.progress(watching, out) })
+	for range plan.Replicas {
+		w.replicas.add(plan.Replicas)
+	}
+	w.setStage("playing")
 	if err := w.play(ctx); err != nil {
 		return Result{}, fmt.Errorf("play the plan: %w", err)
 	}
-	failed := w.settle(ctx)
+	calm := time.Now()
+	wrong, failed := w.settle(ctx)
+	w.settled = time.Since(calm)
 	j := newJudge(w.history, w.networks, w.ufms)
-	r := Result{Violations: j.rules()}
-	w.counts.set("members added", count(j.puts))
-	w.counts.set("members removed", count(j.takes))
-	w.counts.set("guids given again", j.reuses())
-	w.counts.set("VIOLATIONS", len(r.Violations))
-	r.Table = w.counts.String()
-	if err := w.writeJournals(); err != nil && failed == nil {
-		failed = err
-	}
-	return r, failed
-}
-
-func (w *world) open(ctx context.Context) error {
-	var err error
-	if w.bed, err = testbed.Run(ctx, filepath.Join(w.dir, "bed")); err != nil {
-		return err
-	}
-	if err := w.install(ctx); err != nil {
-		return err
-	}
-	if err := w.connect(); err != nil {
-		return err
-	}
-	if err := w.furnish(ctx); err != nil {
-		return err
-	}
-	ranges := ranges(w.plan)
-	if w.ufms, err = startUFMs(w.plan, ranges); err != nil {
-		return err
-	}
-	gate := "ibfabric.io/" + w.ns
-	w.history = newHistory(gate)
-	w.networks = &networks{api: w.api, ns: w.ns, said: map[types.NamespacedName][]saying{}}
-	w.pods = &pods{kube: w.kube, ns: w.ns, gate: gate, most: 300, pins: ranges[1], seen: w.history, counts: w.counts}
-	if w.plan.Narrow {
-		w.pods.most = 90
-	}
-	if err := w.networks.makeMissing(ctx, Step{Seed: w.plan.Seed}.random()); err != nil {
-		return err
-	}
-	return w.buildController(ctx, ranges)
-}
-
-// ranges are where GUIDs come from, and where pods pin theirs: from the second range the
-// controllers give out only when the first is used up.
-func ranges(plan Plan) []guid.Range {
-	const first, pinned guid.GUID = 0x0200000000010000, 0x0200000000020000
-	size := guid.GUID(8192)
-	if plan.Narrow {
-		size = 150
-	}
-	return []guid.Range{{First: first, Last: first + size - 1}, {First: pinned, Last: pinned + podNames/pinEvery - 1}}
-}
-
-func (w *world) install(ctx context.Context) error {
-	if err := w.bed.InstallNADCRD(ctx); err != nil {
-		return err
-	}
-	crds, err := deploy.CRDs.ReadDir("crds")
-	if err != nil {
-		return err
-	}
-	for _, file := range crds {
-		text, err := deploy.CRDs.ReadFile("crds/" + file.Name())
-		if err != nil {
-			return err
-		}
-		if err := w.bed.Apply(ctx, text); err != nil {
-			return err
+	wrong = append(append(j.rules(), wrong...), w.spoken()...)
+	for i, v := range wrong {
+		r.Violations = append(r.Violations, v.String())
+		if i < storiesTold {
+			r.Stories = append(r.Stories, w.story(v))
 		}
 	}
-	return nil
+	r.Table = w.counts.table(w.outcome(j, len(wrong), time.Since(began)))
+	return r, errors.Join(failed, w.write(r))
 }
 
-func (w *world) connect() error {
-	scheme, err := controller.Scheme()
-	if err != nil {
-		return err
+// storiesTold is for how many violations one learns what was before: the first is mostly
+// the cause of the others.
+const storiesTold = 3
+
+// spoken are the controllers' words that no trouble excuses.
+func (w *world) spoken() []violation {
+	bad := regexp.MustCompile(`(?m)^.*(panic at |DATA RACE|^panic: |^fatal error: ).*$`)
+	logs, _ := filepath.Glob(filepath.Join(w.dir, "controller-*.log")) // the pattern is a good one
+	var found []violation
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if line := bad.Find(text); err == nil && line != nil {
+			found = append(found, violation{at: time.Now(), text: fmt.Sprintf("rule 9: %s: %.300s", filepath.Base(log), line)})
+		}
 	}
-	w.kube = w.bed.Client()
-	w.api, err = client.New(w.bed.Config(), client.Options{Scheme: scheme})
-	return err
+	return found
 }
 
-// furnish makes the namespace, and the one node, which has been Ready for ever.
-func (w *world) furnish(ctx context.Context) error {
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.ns}}
-	if _, err := w.kube.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil {
-		return err
+// write leaves what was judged beside the controllers' logs.
+func (w *world) write(r Result) error {
+	var errs []error
+	keep := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o644); err != nil {
+			errs = append(errs, fmt.Errorf("keep %s: %w", name, err))
+		}
 	}
-	if err := w.bed.CreateNode(ctx, nodeName); err != nil {
-		return err
+	keep("chronicle.txt", w.chronicle.String())
+	keep("violations.txt", strings.Join(r.Violations, "\n"))
+	for i, s := range r.Stories {
+		keep(fmt.Sprintf("story-%d.txt", i+1), s)
 	}
-	node, err := w.kube.CoreV1().Nodes().Get(ctx, nodeName, metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
-	node.Status.Conditions = []corev1.NodeCondition{{
-		Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(time.Now().Add(-time.Hour)),
-	}}
-	_, err = w.kube.CoreV1().Nodes().UpdateStatus(ctx, node, metav1.UpdateOptions{})
-	return err
-}
-
-func (w *world) buildController(ctx context.Context, ranges []guid.Range) error {
-	program := filepath.Join(w.dir, "ibfabric-controller")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/ibfabric/ibfabric/cmd/ibfabric-controller")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the controller: %w\n%s", err, out)
-	}
-	var first, last []string
-	for _, r := range ranges {
-		first, last = append(first, r.First.String()), append(last, r.Last.String())
-	}
-	w.replicas = &replicas{program: program, dir: w.dir,
-		args: []string{
-			"--fabric=" + w.ns, "--namespace=" + w.ns, "--health-address=0", "--log-level=debug",
-			"--sync-period=1s", "--hold=" + holdTime.String(), "--ufm-timeout=2s",
-			"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms",
-			"--guid-range-start=" + strings.Join(first, ","), "--guid-range-end=" + strings.Join(last, ","),
-		},
-		env: []string{
-			"KUBECONFIG=" + w.bed.Kubeconfig(), "UFM_USERNAME=" + ufmUser, "UFM_PASSWORD=" + ufmPassword,
-			"UFM_ADDRESS=" + w.ufms.addresses(), "UFM_CERTIFICATE=" + string(w.ufms.now().srv.CertPEM()),
-		},
-	}
-	return nil
-}
-
-// writeJournals leaves what every UFM went through beside the controllers' logs.
-func (w *world) writeJournals() error {
-	for _, u := range w.ufms.all {
+	for _, u := range w.ufms.every() {
 		var b strings.Builder
 		for _, e := range u.sim.Journal() {
 			line, err := json.Marshal(e)
 			if err != nil {
-				return err
+				return fmt.Errorf("write the journal of %s: %w", u.name, err)
 			}
 			b.Write(append(line, '\n'))
 		}
-		if err := os.WriteFile(filepath.Join(w.dir, u.name+".journal"), []byte(b.String()), 0o644); err != nil {
-			return fmt.Errorf("write a journal: %w", err)
-		}
+		keep(u.name+".journal", b.String())
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-func (w *world) close() {
+func (w *world) setStage(stage string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stage = stage
+}
+
+func (w *world) getStage() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stage
+}
+
+func (w *world) close() (err error) {
 	if w.replicas != nil {
-		w.replicas.close()
+		err = w.replicas.close()
 	}
 	if w.ufms != nil {
 		w.ufms.close()
@@ -222,4 +156,5 @@ func (w *world) close() {
 	if w.bed != nil {
 		w.bed.Stop()
 	}
+	return err
 }

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,12 +19,13 @@ const (
 
 // ufm is one UFM and what it held when it came to be.
 type ufm struct {
-	name  string
-	sim   *ufmsim.Sim
-	srv   *ufmsim.Server
-	addr  string
-	born  time.Time
-	first []ufmsim.Partition
+	name   string
+	sim    *ufmsim.Sim
+	srv    *ufmsim.Server
+	addr   string
+	parent *ufm // whose copy it was at first; nil: nobody's
+	born   time.Time
+	first  []ufmsim.Partition
 }
 
 // spell is a time in which one UFM answered.
@@ -35,6 +37,8 @@ type spell struct {
 // ufms are all that ever were: one answers, one stands by with what it knew when it was
 // made or last answered.
 type ufms struct {
+	chronicle *chronicle
+
 	mu              sync.Mutex // protects what follows
 	all             []*ufm
 	active, standby *ufm
@@ -42,7 +46,7 @@ type ufms struct {
 	wipes           []time.Time
 }
 
-func startUFMs(plan Plan, ranges []guid.Range) (*ufms, error) {
+func startUFMs(plan Plan, ranges []guid.Range, c *chronicle) (*ufms, error) {
 	sim, err := ufmsim.New(ufmsim.Config{
 		Username: ufmUser, Password: ufmPassword, Seed: plan.Seed,
 		Timing: ufmsim.Timing{Change: ufmChange}, Ports: knownPorts(ranges),
@@ -53,14 +57,14 @@ func startUFMs(plan Plan, ranges []guid.Range) (*ufms, error) {
 	if err := sim.Preload(strangers(ranges[0])...); err != nil {
 		return nil, fmt.Errorf("put strangers into UFM: %w", err)
 	}
-	u := &ufms{}
-	u.active = u.add(sim, "")
+	u := &ufms{chronicle: c}
+	u.active = u.add(sim, nil, "")
 	if u.active.srv, err = sim.Start("127.0.0.1:0"); err != nil {
 		return nil, fmt.Errorf("start a UFM: %w", err)
 	}
 	u.active.addr = u.active.srv.Addr()
 	u.spells = []spell{{of: u.active, from: time.Now()}}
-	u.standby = u.add(sim.Fork(), u.active.addr)
+	u.standby = u.add(sim.Fork(), u.active, u.active.addr)
 	if plan.TwoAddresses {
 		// It takes a port now, and opens it when it is its turn.
 		if u.standby.srv, err = u.standby.sim.Start("127.0.0.1:0"); err != nil {
@@ -72,8 +76,8 @@ func startUFMs(plan Plan, ranges []guid.Range) (*ufms, error) {
 	return u, nil
 }
 
-func (u *ufms) add(sim *ufmsim.Sim, addr string) *ufm {
-	n := &ufm{name: fmt.Sprintf("ufm-%d", len(u.all)), sim: sim, addr: addr, born: time.Now(), first: sim.Partitions()}
+func (u *ufms) add(sim *ufmsim.Sim, parent *ufm, addr string) *ufm {
+	n := &ufm{name: fmt.Sprintf("ufm-%d", len(u.all)), sim: sim, parent: parent, addr: addr, born: time.Now(), first: sim.Partitions()}
 	u.all = append(u.all, n)
 	return n
 }
@@ -88,6 +92,13 @@ func (u *ufms) addresses() string {
 	return u.active.addr + "," + u.standby.addr
 }
 
+// every are all that ever were, in the order in which they came to be.
+func (u *ufms) every() []*ufm {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.all)
+}
+
 func (u *ufms) now() *ufm {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -98,7 +109,8 @@ func (u *ufms) now() *ufm {
 func (u *ufms) fork() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.standby = u.add(u.active.sim.Fork(), u.standby.addr)
+	u.standby = u.add(u.active.sim.Fork(), u.active, u.standby.addr)
+	u.chronicle.say("%s stands by, and knows what %s knows now", u.standby.name, u.active.name)
 }
 
 // failOver lets the standby answer after a while in which nobody does.
@@ -107,12 +119,14 @@ func (u *ufms) failOver(gap time.Duration) error {
 	defer u.mu.Unlock()
 	u.active.srv.Stop()
 	u.spells[len(u.spells)-1].to = time.Now()
+	u.chronicle.say("%s is gone, %s will answer in its place", u.active.name, u.standby.name)
 	time.Sleep(gap)
 	u.active, u.standby = u.standby, u.active
 	u.spells = append(u.spells, spell{of: u.active, from: time.Now()})
 	if err := u.active.open(); err != nil {
 		return fmt.Errorf("open %s: %w", u.active.name, err)
 	}
+	u.chronicle.say("%s answers", u.active.name)
 	return nil
 }
 
@@ -129,6 +143,7 @@ func (u *ufms) wipe() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.wipes = append(u.wipes, time.Now())
+	u.chronicle.say("%s is wiped", u.active.name)
 	return u.active.sim.Wipe()
 }
 

@@ -30,6 +30,7 @@ func (h *history) list(ctx context.Context, kube kubernetes.Interface, ns string
 	if err != nil {
 		return "", err
 	}
+	h.chronicle.say("the watch begins anew: what came and went before, nobody saw")
 	h.replace(list.Items)
 	return list.ResourceVersion, nil
 }

@@ -3,9 +3,7 @@ package control
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -13,15 +11,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ibfabric/ibfabric/test/programs"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
 var shared struct {
-	once    sync.Once
-	bed     *testbed.Cluster
-	program string
-	err     error
-	stop    func()
+	once     sync.Once
+	launcher *programs.Launcher
+	bed      *testbed.Cluster
+	program  string
+	err      error
+	stop     func()
 }
 
 func TestMain(m *testing.M) {
@@ -40,18 +40,14 @@ func setUp() {
 		return
 	}
 	shared.stop = func() { _ = os.RemoveAll(dir) }
+	shared.launcher = programs.NewLauncher() // for as long as the tests run
 	shared.program = filepath.Join(dir, "ibfabric-controller")
-	build := exec.Command("go", "build", "-o", shared.program, "github.com/ibfabric/ibfabric/cmd/ibfabric-controller")
-	if os.Getenv("IBFABRIC_RACE") != "" { // the controller, not this test, under the race detector
-		build = exec.Command("go", "build", "-race", "-o", shared.program, "github.com/ibfabric/ibfabric/cmd/ibfabric-controller")
-		build.Env = append(os.Environ(), "CGO_ENABLED=1")
-	}
-	if out, err := build.CombinedOutput(); err != nil {
-		shared.err = fmt.Errorf("build the controller: %w\n%s", err, out)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	race := os.Getenv("IBFABRIC_RACE") != "" // the controller, not this test, under the race detector
+	if shared.err = programs.Build(ctx, dir, race, "cmd/ibfabric-controller"); shared.err != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
 	shared.bed, shared.err = testbed.Run(ctx, filepath.Join(dir, "bed"))
 	if shared.err != nil {
 		return
@@ -79,8 +75,8 @@ func installCRDs(ctx context.Context, bed *testbed.Cluster) error {
 // process is one controller.
 type process struct {
 	w   *world
-	cmd *exec.Cmd
-	end chan struct{}
+	run *programs.Process
+	end <-chan struct{} // closed when it has ended
 }
 
 // start runs a controller. Its periods are short, so that a test need not wait for what
@@ -98,22 +94,20 @@ func (w *world) startWith(env []string, flags ...string) *process {
 		"--health-address=0", "--sync-period=1s", "--hold=1h", "--log-level=debug",
 		"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms", "--ufm-timeout=3s",
 	}, flags...)
-	p := &process{w: w, cmd: exec.Command(shared.program, args...), end: make(chan struct{})}
 	host, port, _ := strings.Cut(w.ufm.Addr(), ":")
-	p.cmd.Env = append(os.Environ(),
-		"KUBECONFIG="+w.bed.Kubeconfig(), "UFM_USERNAME="+user, "UFM_PASSWORD="+password,
-		"UFM_ADDRESS="+host, "UFM_PORT="+port, "UFM_CERTIFICATE="+string(w.ufm.CertPEM()))
-	p.cmd.Env = append(p.cmd.Env, env...)
+	env = append([]string{
+		"KUBECONFIG=" + w.bed.Kubeconfig(), "UFM_USERNAME=" + user, "UFM_PASSWORD=" + password,
+		"UFM_ADDRESS=" + host, "UFM_PORT=" + port, "UFM_CERTIFICATE=" + string(w.ufm.CertPEM()),
+	}, env...)
 	out := &bytes.Buffer{}
 	w.mu.Lock()
 	w.logs = append(w.logs, out)
 	w.mu.Unlock()
-	p.cmd.Stdout, p.cmd.Stderr = lockedWriter{w, out}, lockedWriter{w, out}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := p.cmd.Start(); err != nil {
+	run, err := shared.launcher.Start(programs.Command{Program: shared.program, Args: args, Env: env, Out: lockedWriter{w, out}})
+	if err != nil {
 		w.t.Fatal(err)
 	}
-	go func() { _ = p.cmd.Wait(); close(p.end) }()
+	p := &process{w: w, run: run, end: run.Done()}
 	w.t.Cleanup(func() {
 		if w.t.Failed() {
 			p.signal(syscall.SIGQUIT) // its goroutines go into the log
@@ -135,15 +129,14 @@ func (l lockedWriter) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+func (p *process) signal(s syscall.Signal) { p.run.Signal(s) }
 
-func (p *process) kill() {
-	p.signal(syscall.SIGKILL)
-	<-p.end
-}
+func (p *process) kill() { p.run.Kill() }
 
 // stop ends the controller as Kubernetes would.
 func (p *process) stop() {
-	p.signal(syscall.SIGTERM)
-	<-p.end
+	p.w.t.Helper()
+	if err := p.run.Stop(programs.StopWithin); err != nil {
+		p.w.t.Error(err)
+	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/ibfabric/ibfabric/test/programs"
 	"github.com/ibfabric/ibfabric/ufm"
 )
 
@@ -30,7 +31,8 @@ type demo struct {
 	cluster    *cluster
 	ufm        *ufm.Client
 	sim        *simulator
-	controller *process
+	launcher   *programs.Launcher
+	controller *programs.Process
 	pods       []*unstructured.Unstructured
 	emptied    bool // the pods are deleted, and UFM was seen without members
 }
@@ -42,7 +44,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if d.cluster, err = d.openCluster(ctx); err != nil {
 		return err
 	}
-	if d.sim, err = startSimulator(ctx, d.bin, d.dir); err != nil {
+	if d.sim, err = startSimulator(ctx, d.launcher, d.bin, d.dir); err != nil {
 		return err
 	}
 	if d.ufm, err = d.sim.client(); err != nil {
@@ -80,17 +82,24 @@ func (d *demo) prepare(ctx context.Context) error {
 }
 
 func (d *demo) startController() (err error) {
-	env := append(cleanEnvironment(),
-		"KUBECONFIG="+d.cluster.kubeconfig,
-		"UFM_ADDRESS="+d.sim.host, "UFM_PORT="+d.sim.port,
-		"UFM_USERNAME="+simUser, "UFM_PASSWORD="+simPassword, "UFM_CERTIFICATE="+d.sim.certificate)
-	d.controller, err = start(filepath.Join(d.bin, "ibfabric-controller"), filepath.Join(d.dir, "ibfabric-controller.log"), env,
-		"--namespace="+namespace, "--network-selector="+exampleKey+"="+exampleValue,
-		"--health-address=0", "--install-crds="+fmt.Sprint(d.cluster.bed != nil))
-	if err == nil {
-		d.say("ibfabric-controller runs, log in %s", d.controller.log)
+	d.controller, err = d.launcher.Start(programs.Command{
+		Program: filepath.Join(d.bin, "ibfabric-controller"),
+		Args: []string{
+			"--namespace=" + namespace, "--network-selector=" + exampleKey + "=" + exampleValue,
+			"--health-address=0", "--install-crds=" + fmt.Sprint(d.cluster.bed != nil),
+		},
+		Env: []string{
+			"KUBECONFIG=" + d.cluster.kubeconfig,
+			"UFM_ADDRESS=" + d.sim.host, "UFM_PORT=" + d.sim.port,
+			"UFM_USERNAME=" + simUser, "UFM_PASSWORD=" + simPassword, "UFM_CERTIFICATE=" + d.sim.certificate,
+		},
+		Log: filepath.Join(d.dir, "ibfabric-controller.log"),
+	})
+	if err != nil {
+		return fmt.Errorf("%w; `make build` makes it", err)
 	}
-	return err
+	d.say("ibfabric-controller runs, log in %s", d.controller.Log())
+	return nil
 }
 
 func (d *demo) applyExamples(ctx context.Context) error {
@@ -117,11 +126,10 @@ func (d *demo) cleanUp() error {
 	defer cancel()
 	var errs []error
 	foreign := d.cluster != nil && d.cluster.bed == nil
-	if foreign && !d.emptied && d.controller != nil && d.controller.ended() == nil {
+	if foreign && !d.emptied && d.controller != nil && d.controller.Ended() == nil {
 		errs = append(errs, d.empty(ctx))
 	}
-	d.controller.stop()
-	d.sim.stop()
+	errs = append(errs, d.controller.Stop(programs.StopWithin), d.sim.stop())
 	if d.ufm != nil {
 		d.ufm.Close()
 	}

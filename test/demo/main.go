@@ -10,14 +10,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
+
+	"github.com/ibfabric/ibfabric/test/programs"
 )
 
 func main() {
-	// The kernel ends the programs started here when the thread that started them ends;
-	// the main thread lives as long as the process.
-	runtime.LockOSThread()
 	o := options{out: os.Stdout, kubeconfig: os.Getenv("KUBECONFIG")}
 	flag.BoolVar(&o.once, "once", false, "print the table once all pods are configured, delete the pods, end")
 	flag.StringVar(&o.bin, "bin", "bin", "`folder` of ibfabric-controller and ufm-sim")
@@ -60,7 +58,7 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("make a folder for the demo: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	d := &demo{options: o, dir: dir}
+	d := &demo{options: o, dir: dir, launcher: programs.NewLauncher()}
 	err = d.run(ctx)
 	if ctx.Err() != nil {
 		d.say("interrupted: cleaning up")

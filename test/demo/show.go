@@ -61,7 +61,7 @@ func (d *demo) empty(ctx context.Context) error {
 		return f.partitions() == noMembers, f.partitions()
 	})
 	if err != nil {
-		return fmt.Errorf("members stay in UFM after their pods: %w\n%s\nthe controller's last words:\n%s", err, last.partitions(), d.controller.tail(15))
+		return fmt.Errorf("members stay in UFM after their pods: %w\n%s\nthe controller's last words:\n%s", err, last.partitions(), d.controller.Tail(15))
 	}
 	d.emptied = true
 	d.say("%s", last.partitions())
@@ -100,7 +100,7 @@ func (d *demo) until(ctx context.Context, cond func(facts) (bool, string)) error
 
 // ended reports a program that should run and does not.
 func (d *demo) ended() error {
-	return errors.Join(d.sim.ended(), d.controller.ended())
+	return errors.Join(d.sim.Ended(), d.controller.Ended())
 }
 
 func (d *demo) notThere(err error, f facts) error {
@@ -117,7 +117,7 @@ func (d *demo) notThere(err error, f facts) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return fmt.Errorf("the pods are not configured: %w\n%s%sthe controller's last words:\n%s", err, b.String(), d.why(ctx), d.controller.tail(15))
+	return fmt.Errorf("the pods are not configured: %w\n%s%sthe controller's last words:\n%s", err, b.String(), d.why(ctx), d.controller.Tail(15))
 }
 
 // showLive keeps the table on the screen until the context ends, or writes it whenever
@@ -161,5 +161,5 @@ in another terminal, for instance:
   tail -f %s
   curl --cacert %s -u %s:%s 'https://localhost:%s/ufmRest/resources/pkeys?guids_data=true'
 Ctrl-C ends the demo and takes everything away.
-`, d.cluster.kubeconfig, d.controller.log, d.sim.certFile, simUser, simPassword, d.sim.port)
+`, d.cluster.kubeconfig, d.controller.Log(), d.sim.certFile, simUser, simPassword, d.sim.port)
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"time"
 
+	"github.com/ibfabric/ibfabric/test/programs"
 	"github.com/ibfabric/ibfabric/ufm"
 )
 
@@ -19,7 +21,7 @@ const changeLatency = "200ms"
 
 // simulator is a running ufm-sim.
 type simulator struct {
-	*process
+	*programs.Process
 	host, port  string
 	certificate string // PEM
 	certFile    string
@@ -27,23 +29,24 @@ type simulator struct {
 
 // startSimulator runs ufm-sim with the certificate that users' UFMs have: a common name
 // and no SAN, which no client verifies and which is trusted by being named.
-func startSimulator(ctx context.Context, bin, dir string) (*simulator, error) {
+func startSimulator(ctx context.Context, launcher *programs.Launcher, bin, dir string) (*simulator, error) {
 	s := &simulator{certFile: filepath.Join(dir, "ufm.crt")}
 	var err error
-	s.process, err = start(filepath.Join(bin, "ufm-sim"), filepath.Join(dir, "ufm-sim.log"),
-		append(cleanEnvironment(), "UFM_USERNAME="+simUser, "UFM_PASSWORD="+simPassword),
-		"--listen=127.0.0.1:0", "--san=false", "--cert-dir="+dir, "--change-latency="+changeLatency, "--control")
+	s.Process, err = launcher.Start(programs.Command{
+		Program: filepath.Join(bin, "ufm-sim"),
+		Args:    []string{"--listen=127.0.0.1:0", "--san=false", "--cert-dir=" + dir, "--change-latency=" + changeLatency, "--control"},
+		Env:     []string{"UFM_USERNAME=" + simUser, "UFM_PASSWORD=" + simPassword},
+		Log:     filepath.Join(dir, "ufm-sim.log"),
+	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; `make build` makes it", err)
 	}
 	if err := s.untilListens(ctx); err != nil {
-		s.stop()
-		return nil, err
+		return nil, errors.Join(err, s.stop())
 	}
 	pem, err := os.ReadFile(s.certFile)
 	if err != nil {
-		s.stop()
-		return nil, fmt.Errorf("read the certificate of ufm-sim: %w", err)
+		return nil, errors.Join(fmt.Errorf("read the certificate of ufm-sim: %w", err), s.stop())
 	}
 	s.certificate = string(pem)
 	return s, nil
@@ -53,12 +56,12 @@ func startSimulator(ctx context.Context, bin, dir string) (*simulator, error) {
 func (s *simulator) untilListens(ctx context.Context) error {
 	address := regexp.MustCompile(`https://([0-9.]+):([0-9]+)`)
 	for {
-		text, err := os.ReadFile(s.log)
+		text, err := os.ReadFile(s.Log())
 		if m := address.FindStringSubmatch(string(text)); m != nil {
 			s.host, s.port = m[1], m[2]
 			return nil
 		}
-		if ended := s.ended(); ended != nil {
+		if ended := s.Ended(); ended != nil {
 			return ended
 		}
 		select {
@@ -79,8 +82,9 @@ func (s *simulator) client() (*ufm.Client, error) {
 	})
 }
 
-func (s *simulator) stop() {
-	if s != nil {
-		s.process.stop()
+func (s *simulator) stop() error {
+	if s == nil {
+		return nil
 	}
+	return s.Stop(programs.StopWithin)
 }

@@ -9,12 +9,13 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/ibfabric/ibfabric/test/programs"
 	"github.com/ibfabric/ibfabric/test/testbed/internal/plan"
 )
 
 // up starts everything in the order in which each part needs the one before.
 func (c *Cluster) up(ctx context.Context) error {
-	c.spawner = newSpawner()
+	c.launcher = programs.NewLauncher()
 	var err error
 	if c.etcdPort, err = reservePort(); err != nil {
 		return err

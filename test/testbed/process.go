@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -17,35 +16,6 @@ type process struct {
 	name, log string
 	cmd       *exec.Cmd
 	done      chan struct{} // closed when it has ended
-}
-
-// spawner starts programs from one thread that lives as long as the cluster. The kernel sends
-// the parent-death signal when the thread that forked ends, not the process: started from an
-// ordinary goroutine, a program would be killed whenever the runtime retires that thread.
-type spawner struct{ work chan func() }
-
-func newSpawner() *spawner {
-	s := &spawner{work: make(chan func())}
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		for f := range s.work {
-			f()
-		}
-	}()
-	return s
-}
-
-func (s *spawner) close() {
-	if s != nil {
-		close(s.work)
-	}
-}
-
-func (s *spawner) start(cmd *exec.Cmd) error {
-	result := make(chan error, 1)
-	s.work <- func() { result <- cmd.Start() }
-	return <-result
 }
 
 // run starts a program of the bed. It gets an environment of its own, so that a KUBECONFIG or
@@ -61,14 +31,13 @@ func (c *Cluster) run(name string, args ...string) (*process, error) {
 	p.cmd.Dir = c.dir
 	p.cmd.Env = []string{"HOME=" + c.dir, "TMPDIR=" + c.dir, "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.SysProcAttr = ownGroup()
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopped {
 		return nil, errStopped
 	}
-	if err := c.spawner.start(p.cmd); err != nil {
+	if err := c.launcher.Launch(p.cmd); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
 	c.processes = append(c.processes, p)

@@ -7,12 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownGroup puts a program into its own process group, away from the terminal's Ctrl-C, and has
-// the kernel kill it when the test binary dies by whatever cause.
-func ownGroup() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-}
-
 // pause returns when every thread stands still. The signal alone does not wait for that, and a
 // busy server would answer a few more requests.
 func (p *process) pause() {

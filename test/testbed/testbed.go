@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/ibfabric/ibfabric/test/programs"
 	"github.com/ibfabric/ibfabric/test/testbed/internal/plan"
 )
 
@@ -37,7 +38,7 @@ type Cluster struct {
 	pki       *pki
 	port      *port // of the API server, ours for the cluster's life
 	etcdPort  *port
-	spawner   *spawner
+	launcher  *programs.Launcher
 	config    *rest.Config
 	client    kubernetes.Interface
 	applier   *applier
@@ -87,7 +88,7 @@ func newCluster(dir string, opts []Option) (*Cluster, error) {
 		o(&c.opts)
 	}
 	c.logs = c.opts.logs
-	if c.bin, err = programs(c.opts); err != nil {
+	if c.bin, err = findPrograms(c.opts); err != nil {
 		return nil, err
 	}
 	for _, d := range []string{c.dir, c.logs} {
@@ -104,8 +105,8 @@ func newCluster(dir string, opts []Option) (*Cluster, error) {
 	return c, nil
 }
 
-// programs finds the folder with every program that the options ask for.
-func programs(o options) (string, error) {
+// findPrograms finds the folder with every program that the options ask for.
+func findPrograms(o options) (string, error) {
 	dir := o.bin
 	if dir == "" {
 		p, err := plan.Load()
@@ -144,7 +145,7 @@ func (c *Cluster) Stop() {
 	for _, p := range c.processes {
 		<-p.done
 	}
-	c.spawner.close()
+	c.launcher.Close()
 	c.port.release()
 	c.etcdPort.release()
 }

@@ -1,4 +1,4 @@
-module github.com/ibfabric/ibfabric/test/bench/peers/ib-kubernetes
+module github.com/ibfabric/ibfabric/test/peers/ib-kubernetes
 
 go 1.26.0
 

@@ -1,0 +1,172 @@
+package chaos
+
+import (
+	"slices"
+	"time"
+
+	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/pkey"
+)
+
+// Rule 4: before a GUID goes to somebody else there is the hold time, since its pod's
+// end, since it was taken out, and since the UFM that answers had it for the last time.
+
+// claims reports whether a tenure's pod has its GUID in a partition.
+func (t *tenure) claims(p pkey.PKey) bool {
+	return slices.ContainsFunc(t.element.Recorded, func(c attach.Claim) bool { return c.PKey == p })
+}
+
+// given is by when at the latest the controller had given an owner its GUID: when the
+// last call came that put it into one of its partitions. An earlier one may have been
+// for somebody else.
+func (j *judge) given(t *tenure) time.Time {
+	given := t.from
+	for _, c := range t.element.Recorded {
+		var last time.Time
+		for _, m := range j.puts[t.element.GUID] {
+			if m.pkey == c.PKey && !m.entry.Received.Before(t.life.created) && m.entry.Changed.Before(t.from) {
+				last = m.entry.Received
+			}
+		}
+		if !last.IsZero() && last.Before(given) {
+			given = last
+		}
+	}
+	return given
+}
+
+// heldBetween: from the earliest end of one owner to the next there is the hold time.
+func (j *judge) heldBetween(former []*tenure, t *tenure) {
+	for _, f := range former {
+		if f.life == t.life || f.life.mayEnd.IsZero() {
+			continue // the first is rule 5's, and of the second rule 1 told
+		}
+		given := j.given(t)
+		if given.Before(f.life.mayEnd) { // that was for the former owner
+			given = t.from
+		}
+		if wait := given.Sub(f.life.mayEnd); wait < holdTime {
+			j.breaks(given, t, "rule 4: %s of %s was given to %s at %s, %s after its pod's end",
+				t.element.GUID, f, t, clock(given), wait)
+		}
+	}
+}
+
+// heldAfterRemoval: from the last removal before an owner's time to the first call that
+// put its GUID in again, anywhere, there is the hold time. What is put in and out
+// for the same pod, by a leader that does not know yet that the pod is gone, is no reuse.
+func (j *judge) heldAfterRemoval(t *tenure) {
+	out, ever := move{}, false
+	for _, m := range j.takes[t.element.GUID] {
+		if m.entry.Changed.Before(t.from) {
+			out, ever = m, true
+		}
+	}
+	if !ever {
+		return
+	}
+	given, by := t.from, "in no partition"
+	for _, m := range j.puts[t.element.GUID] {
+		if r := m.entry.Received; r.After(out.entry.Changed) && r.Before(given) {
+			given, by = r, m.String()
+		}
+	}
+	if wait := given.Sub(out.entry.Changed); wait < holdTime {
+		j.breaks(given, t, "rule 4: %s, taken out of %s at %s, was given to %s (%s) %s later",
+			t.element.GUID, out, clock(out.entry.Changed), t, by, wait)
+	}
+}
+
+// heldAfterSeen: the UFM that answers has not had the GUID for the hold time, but for what
+// was put in for this owner. A stay is somebody else's when it is in another partition or
+// began before the owner's pod was made.
+func (j *judge) heldAfterSeen(t *tenure) {
+	given := j.given(t)
+	for _, s := range j.spells {
+		for at, stays := range j.past[s.of].stays {
+			if at.guid != t.element.GUID {
+				continue
+			}
+			for _, st := range stays {
+				from, to, seen := s.overlap(st)
+				alien := !t.claims(at.pkey) || st.put.Before(t.life.created)
+				if !seen || !alien || !from.Before(given) || !to.IsZero() && !to.After(given.Add(-holdTime)) {
+					continue
+				}
+				if st.from.Before(s.from) && j.toldTooLate(t, s) {
+					continue
+				}
+				j.breaks(given, t, "rule 4: %s was given to %s at %s; %s had it in %s from %s to %s, for somebody else",
+					t.element.GUID, t, clock(given), s.of.name, at.pkey, clock(from), clock(to))
+			}
+		}
+	}
+}
+
+// overlap is when a UFM that had a GUID also answered; to is zero while both last.
+func (s spell) overlap(st stay) (from, to time.Time, any bool) {
+	from, to = later(s.from, st.from), st.to
+	if to.IsZero() || !s.to.IsZero() && s.to.Before(to) {
+		to = s.to
+	}
+	return from, to, to.IsZero() || from.Before(to)
+}
+
+const (
+	// round is how long the controller may take from reading UFM to freeing what it saw
+	// to be out of it.
+	round = 3 * second
+	// unread is how long it may work, in all this trouble, without having read UFM.
+	unread = 10 * second
+)
+
+// toldTooLate reports whether a standby came forward with a member that nobody could
+// expect any more: the hold of its GUID was over, and the pod that was given it was there
+// before the controller can have seen what this UFM has.
+func (j *judge) toldTooLate(t *tenure, s spell) bool {
+	var last time.Time
+	for _, f := range j.history.owners[t.element.GUID] {
+		if f != t && f.from.Before(s.from) {
+			if f.life.mayEnd.IsZero() {
+				return false
+			}
+			last = later(last, f.life.mayEnd)
+		}
+	}
+	for _, m := range j.takes[t.element.GUID] {
+		if m.entry.Changed.Before(s.from) {
+			last = later(last, m.entry.Changed)
+		}
+	}
+	return !last.After(s.from.Add(round-holdTime)) && t.life.created.Before(s.from.Add(unread))
+}
+
+// excusable reports whether a member that no live pod explains is one that only a
+// failover brought back: its pods had ended, and its GUID's hold was over, when the UFM
+// that has it began to answer. Its row was gone by then, and rule 2 leaves it alone.
+func (j *judge) excusable(at place) bool {
+	now := j.spells[len(j.spells)-1]
+	stays := j.past[now.of].stays[at]
+	if len(stays) == 0 || stays[len(stays)-1].from.After(now.from) {
+		// It came while this one answered; only an Add that was late can excuse it, and
+		// the hold time is longer than any of those.
+		return false
+	}
+	j.history.mu.Lock()
+	defer j.history.mu.Unlock()
+	var last time.Time
+	for _, t := range j.history.owners[at.guid] {
+		if t.claims(at.pkey) && t.life.mayEnd.IsZero() {
+			return false
+		}
+		if t.claims(at.pkey) {
+			last = later(last, t.life.mayEnd)
+		}
+	}
+	for _, m := range j.takes[at.guid] {
+		if m.place == at && m.entry.Changed.Before(now.from) {
+			last = later(last, m.entry.Changed)
+		}
+	}
+	return !last.IsZero() && !last.After(now.from.Add(round-holdTime)) || last.IsZero() && len(j.wipes) > 0
+}
