@@ -120,7 +120,6 @@ func (c *Controller) podEnded(pod *corev1.Pod, endSeen bool) {
 		node = ledger.UnknownNode
 	}
 	c.ledger.SetNode(pod.UID, node)
-	c.notes.forget(string(pod.UID))
 }
 
 // podMoved reports whether a change of a pod can matter: its status changes all the time.

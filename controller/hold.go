@@ -55,8 +55,8 @@ func (c *Controller) sweep(ctx context.Context) error {
 	if err := c.cache.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list nodes from the cache: %w", err)
 	}
-	for _, r := range c.ledger.All() {
-		if r.State == ledger.Held && seenOut(r) && c.holdIsOver(nodes.Items, r) {
+	for _, r := range c.held() {
+		if seenOut(r) && c.holdIsOver(nodes.Items, r) {
 			c.ledger.DropHeld(r.GUID)
 		}
 	}
@@ -70,6 +70,15 @@ func (c *Controller) sweep(ctx context.Context) error {
 		c.pods.Add(key)
 	}
 	return err
+}
+
+func (c *Controller) held() (rows []ledger.Row) {
+	c.ledger.Each(func(r ledger.Row) {
+		if r.State == ledger.Held {
+			rows = append(rows, r)
+		}
+	})
+	return rows
 }
 
 // holdIsOver reports whether a held GUID can go to somebody else: the hold time has

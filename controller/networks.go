@@ -21,7 +21,8 @@ func (e *missingNetworkError) Error() string {
 	return fmt.Sprintf("network %s does not exist: create that NetworkAttachmentDefinition, or correct the pod's annotation", e.name)
 }
 
-// network reads a NAD. Whatever changes of it wakes the pods that name it.
+// network reads a NAD. Whatever changes of it wakes the pods that name it. It is ours
+// also when it says something that is refused, which is the error then.
 func (c *Controller) network(ctx context.Context, name types.NamespacedName) (net attach.Network, ours bool, err error) {
 	var nad nadv1.NetworkAttachmentDefinition
 	err = c.cache.Get(ctx, name, &nad, client.UnsafeDisableDeepCopy) // read only, by thousands of pods
@@ -43,7 +44,7 @@ func (c *Controller) readNetwork(name types.NamespacedName, nad *nadv1.NetworkAt
 	if err == nil && net.InfiniBand {
 		err = c.checkClaims(net)
 	}
-	return networkReading{net: net, ours: net.InfiniBand && err == nil, err: err}
+	return networkReading{net: net, ours: net.InfiniBand || err != nil, err: err}
 }
 
 // networkReading is what a NAD says, as of a version of it.

@@ -17,14 +17,15 @@ import (
 
 // notes remember what was said, so that whatever waits says why once.
 type notes struct {
-	mu   sync.Mutex // protects said
+	mu   sync.Mutex // protects both maps
 	said map[string]map[string]bool
+	pods map[types.NamespacedName]map[types.UID]bool // that something was said of, under their UID
 	// varies are the parts of a text that differ each time: counts, ports, GUIDs.
 	varies *regexp.Regexp
 }
 
 func newNotes() *notes {
-	return &notes{said: map[string]map[string]bool{}, varies: regexp.MustCompile(`\b[0-9a-fA-F.:]*[0-9][0-9a-fA-F.:]*\b`)}
+	return &notes{said: map[string]map[string]bool{}, pods: map[types.NamespacedName]map[types.UID]bool{}, varies: regexp.MustCompile(`\b[0-9a-fA-F.:]*[0-9][0-9a-fA-F.:]*\b`)}
 }
 
 // once reports whether text was not yet said of about, numbers aside.
@@ -36,6 +37,22 @@ func (n *notes) once(about, text string) bool {
 func (n *notes) exactly(about, text string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return n.say(about, text)
+}
+
+// onceTo is once for a pod.
+func (n *notes) onceTo(pod types.NamespacedName, uid types.UID, text string) bool {
+	text = n.varies.ReplaceAllString(text, "#")
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.pods[pod] == nil {
+		n.pods[pod] = map[types.UID]bool{}
+	}
+	n.pods[pod][uid] = true
+	return n.say(string(uid), text)
+}
+
+func (n *notes) say(about, text string) bool {
 	if n.said[about][text] {
 		return false
 	}
@@ -53,10 +70,52 @@ func (n *notes) forget(about string) {
 	delete(n.said, about)
 }
 
+// forgetPods drops what was said of pods of a name that are over.
+func (n *notes) forgetPods(pod types.NamespacedName, over func(types.UID) bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for uid := range n.pods[pod] {
+		if over(uid) {
+			delete(n.said, string(uid))
+			delete(n.pods[pod], uid)
+		}
+	}
+	if len(n.pods[pod]) == 0 {
+		delete(n.pods, pod)
+	}
+}
+
+// ofPods are the names of pods that something was said of which are over.
+func (n *notes) ofPods(over func(types.NamespacedName, types.UID) bool) (names []types.NamespacedName) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for pod, uids := range n.pods {
+		for uid := range uids {
+			if over(pod, uid) {
+				names = append(names, pod)
+				break
+			}
+		}
+	}
+	return names
+}
+
+// isOver reports whether nothing can be said of a pod any more: it is gone or finished,
+// and so are its rows, whose partitions may have had something to say until then.
+func (c *Controller) isOver(pod types.NamespacedName, uid types.UID) bool {
+	return !c.podCache.lives(pod, uid) && len(c.ledger.OfPod(uid)) == 0
+}
+
+// forgetOver forgets what was said of pods of a name that are over. It is for the pod's own
+// worker: from another place it might come between two words that are the same.
+func (c *Controller) forgetOver(pod types.NamespacedName) {
+	c.notes.forgetPods(pod, func(uid types.UID) bool { return c.isOver(pod, uid) })
+}
+
 // tell says something to a pod, once.
 func (c *Controller) tell(pod *corev1.Pod, e record.Event, f record.Fields) {
 	f.Pod, f.UID = keyOf(pod), pod.UID
-	if c.notes.once(string(pod.UID), string(e)+said(f)) {
+	if c.notes.onceTo(f.Pod, f.UID, string(e)+said(f)) {
 		c.rec.Tell(pod, e, f)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -64,6 +65,13 @@ func (c *PodCache) get(key types.NamespacedName) (*corev1.Pod, error) {
 	return asPod(obj)
 }
 
+// lives reports whether a pod is there and has not finished.
+func (c *PodCache) lives(key types.NamespacedName, uid types.UID) bool {
+	obj, _, _ := c.informer.GetStore().GetByKey(key.String()) // by key: there is no error to have
+	slim, ok := obj.(*slimPod)
+	return ok && slim.UID == uid && !finished(slim.phase)
+}
+
 // each shows f every pod, until f says that it has seen enough.
 func (c *PodCache) each(f func(*corev1.Pod) bool) error {
 	for _, obj := range c.informer.GetStore().List() {
@@ -96,8 +104,8 @@ func stripPod(obj any) (any, error) {
 		return obj, nil
 	}
 	slim := &slimPod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion},
-		node:       pod.Spec.NodeName, phase: pod.Status.Phase,
+		ObjectMeta: metav1.ObjectMeta{Namespace: unique.Make(pod.Namespace).Value(), Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion},
+		node:       unique.Make(pod.Spec.NodeName).Value(), phase: unique.Make(pod.Status.Phase).Value(),
 	}
 	if slim.networks = pod.Annotations[attach.NetworksAnnotation]; slim.networks == "" {
 		return slim, nil

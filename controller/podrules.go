@@ -55,8 +55,10 @@ func hasGUIDs(pod *corev1.Pod) bool {
 // isFinished reports whether a pod's containers ended for good. A deletionTimestamp
 // says nothing of the kind: its grace period may be long, and needs its fabric.
 func isFinished(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+	return finished(pod.Status.Phase)
 }
+
+func finished(p corev1.PodPhase) bool { return p == corev1.PodSucceeded || p == corev1.PodFailed }
 
 func keyOf(pod *corev1.Pod) types.NamespacedName {
 	return types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}

@@ -151,23 +151,18 @@ type suspects map[types.UID]int
 // gap of the watch. A row goes when two rounds did not explain it and the API server
 // itself says that its pod is gone.
 func (c *Controller) collectGarbage(ctx context.Context) error {
+	gone := map[types.UID]ledger.Row{}
+	c.ledger.Each(func(r ledger.Row) {
+		if r.State == ledger.Assigned && !c.podCache.lives(r.Pod, r.UID) {
+			gone[r.UID] = r
+		}
+	})
 	now := suspects{}
-	judged := map[types.UID]bool{}
 	var failed []error
-	for _, r := range c.ledger.All() {
-		if r.State != ledger.Assigned || judged[r.UID] {
-			continue
+	for uid, r := range gone {
+		if now[uid] = c.suspects[uid] + 1; now[uid] >= 2 && !c.removeAfter().After(c.now()) {
+			failed = append(failed, c.letGoIfGone(ctx, r))
 		}
-		judged[r.UID] = true
-		pod, err := c.getPod(r.Pod)
-		if err == nil && pod != nil && pod.UID == r.UID && !isFinished(pod) {
-			continue
-		}
-		now[r.UID] = c.suspects[r.UID] + 1
-		if now[r.UID] < 2 || c.removeAfter().After(c.now()) {
-			continue
-		}
-		failed = append(failed, err, c.letGoIfGone(ctx, r))
 	}
 	c.suspects = now
 	return errors.Join(failed...)

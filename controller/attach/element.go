@@ -2,6 +2,7 @@ package attach
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 
 	"github.com/ibfabric/ibfabric/guid"
@@ -19,12 +20,30 @@ func readElement(podNamespace string, i int, from entry) Element {
 	o, args, err := e.readObject(s, podNamespace, from)
 	if err != nil {
 		e.Err = err
+		e.believe(podNamespace, from.raw)
 		return e
 	}
 	state, stateErr := args.text(s, argState)
 	e.Configured = stateErr == nil && state == configured
 	e.Err = cmp.Or(e.readGUID(s, o, args), e.readRecord(s, args))
 	return e
+}
+
+// believe fills in what Multus and the CNI make of an element that cannot be read in one
+// way only. They know no Err: of keys that stand there twice they take the last.
+func (e *Element) believe(podNamespace string, raw json.RawMessage) {
+	var seen struct {
+		Name      string         `json:"name"`
+		Namespace string         `json:"namespace"`
+		CNIArgs   map[string]any `json:"cni-args"`
+	}
+	if json.Unmarshal(raw, &seen) != nil {
+		return // Multus reads no further either
+	}
+	e.Configured = seen.CNIArgs[argState] == configured
+	if namespace := cmp.Or(seen.Namespace, podNamespace); isSubdomain(seen.Name) && isLabel(namespace) {
+		e.Network.Name, e.Network.Namespace = seen.Name, namespace
+	}
 }
 
 // readObject takes an element apart and reads which network and interface it is about.

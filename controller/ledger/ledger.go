@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -20,8 +21,8 @@ type guids map[guid.GUID]struct{}
 type Ledger struct {
 	mu        sync.Mutex // protects what follows
 	rows      map[guid.GUID]*Row
-	byPod     map[types.UID]guids
-	byName    map[types.NamespacedName]guids
+	byPod     map[types.UID][]guid.GUID // few each: a slice is a fifth of a map
+	byName    map[types.NamespacedName][]guid.GUID
 	byPKey    map[pkey.PKey]guids
 	byNetwork map[types.NamespacedName]guids
 	shards    shelf
@@ -30,7 +31,7 @@ type Ledger struct {
 // New makes an empty Ledger.
 func New() *Ledger {
 	return &Ledger{
-		rows: map[guid.GUID]*Row{}, byPod: map[types.UID]guids{}, byName: map[types.NamespacedName]guids{},
+		rows: map[guid.GUID]*Row{}, byPod: map[types.UID][]guid.GUID{}, byName: map[types.NamespacedName][]guid.GUID{},
 		byPKey: map[pkey.PKey]guids{}, byNetwork: map[types.NamespacedName]guids{}, shards: newShelf(),
 	}
 }
@@ -47,8 +48,8 @@ func (l *Ledger) put(r Row, s *shard) bool {
 		return false
 	}
 	l.rows[r.GUID] = &r
-	index(l.byPod, r.UID, r.GUID)
-	index(l.byName, r.Pod, r.GUID)
+	l.byPod[r.UID] = append(l.byPod[r.UID], r.GUID)
+	l.byName[r.Pod] = append(l.byName[r.Pod], r.GUID)
 	index(l.byNetwork, r.Network, r.GUID)
 	for _, p := range r.Partitions() {
 		index(l.byPKey, p, r.GUID)
@@ -79,8 +80,8 @@ func (l *Ledger) drop(r *Row) {
 	g := r.GUID
 	l.shards.remove(*r)
 	delete(l.rows, g)
-	unindex(l.byPod, r.UID, g)
-	unindex(l.byName, r.Pod, g)
+	less(l.byPod, r.UID, g)
+	less(l.byName, r.Pod, g)
 	unindex(l.byNetwork, r.Network, g)
 	for _, p := range r.Partitions() {
 		unindex(l.byPKey, p, g)
@@ -116,10 +117,10 @@ func (l *Ledger) Get(g guid.GUID) (Row, bool) {
 }
 
 // OfPod returns the rows of one pod, in order of GUID.
-func (l *Ledger) OfPod(uid types.UID) []Row { return read(l, l.byPod, uid) }
+func (l *Ledger) OfPod(uid types.UID) []Row { return readFew(l, l.byPod, uid) }
 
 // OfName returns the rows of all pods that had this name, in order of GUID.
-func (l *Ledger) OfName(pod types.NamespacedName) []Row { return read(l, l.byName, pod) }
+func (l *Ledger) OfName(pod types.NamespacedName) []Row { return readFew(l, l.byName, pod) }
 
 // OfNetwork returns the rows of one network, in order of GUID.
 func (l *Ledger) OfNetwork(n types.NamespacedName) []Row { return read(l, l.byNetwork, n) }
@@ -132,7 +133,16 @@ func (l *Ledger) OfPKey(p pkey.PKey) []Row { return read(l, l.byPKey, p) }
 func (l *Ledger) All() []Row {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.copies(maps.Keys(l.rows))
+	return l.copies(len(l.rows), maps.Keys(l.rows))
+}
+
+// Each shows f every row, in no order. f must take no time and not call the Ledger.
+func (l *Ledger) Each(f func(Row)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.rows {
+		f(*r)
+	}
 }
 
 // Len is how many rows there are.
@@ -225,9 +235,14 @@ func (l *Ledger) SetNode(uid types.UID, node string) {
 // Leave starts the leaving of a pod's assigned rows, which it returns. Rows that UFM
 // was never told of are returned as well: they only need to be dropped.
 func (l *Ledger) Leave(uid types.UID, node, bootID string, now time.Time) []Row {
+	return l.LeaveWhere(uid, func(Row) bool { return true }, node, bootID, now)
+}
+
+// LeaveWhere is Leave for those of a pod's rows that are as gone says.
+func (l *Ledger) LeaveWhere(uid types.UID, gone func(Row) bool, node, bootID string, now time.Time) []Row {
 	var left []Row
 	l.change(uid, func(r *Row) bool {
-		if r.State != Assigned {
+		if r.State != Assigned || !gone(*r) {
 			return false
 		}
 		r.State, r.Since, r.out = Leaving, now, map[pkey.PKey]bool{}
@@ -245,7 +260,7 @@ func (l *Ledger) Leave(uid types.UID, node, bootID string, now time.Time) []Row 
 func (l *Ledger) change(uid types.UID, f func(*Row) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, g := range sorted(l.byPod[uid]) {
+	for _, g := range slices.Sorted(slices.Values(l.byPod[uid])) {
 		if r := l.rows[g]; f(r) {
 			l.shards.dirty(*r)
 		}
@@ -320,14 +335,28 @@ func unindex[K comparable](m map[K]guids, k K, g guid.GUID) {
 	}
 }
 
+// less takes a GUID out of a short list.
+func less[K comparable](m map[K][]guid.GUID, k K, g guid.GUID) {
+	left := slices.DeleteFunc(m[k], func(have guid.GUID) bool { return have == g })
+	if m[k] = left; len(left) == 0 {
+		delete(m, k)
+	}
+}
+
 func read[K comparable](l *Ledger, m map[K]guids, k K) []Row {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.copies(maps.Keys(m[k]))
+	return l.copies(len(m[k]), maps.Keys(m[k]))
 }
 
-func (l *Ledger) copies(keys func(func(guid.GUID) bool)) []Row {
-	var rows []Row
+func readFew[K comparable](l *Ledger, m map[K][]guid.GUID, k K) []Row {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.copies(len(m[k]), slices.Values(m[k]))
+}
+
+func (l *Ledger) copies(n int, keys iter.Seq[guid.GUID]) []Row {
+	rows := make([]Row, 0, n)
 	for g := range keys {
 		rows = append(rows, *l.rows[g])
 	}

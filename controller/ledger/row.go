@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unique"
 
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -138,10 +139,11 @@ func fromAPI(in v1alpha1.LedgerRow) (Row, error) {
 		return Row{}, fmt.Errorf("row of guid %s: %.60q in namespace %.60q with uid %.60q is no pod with an interface (%.60q)", g, in.Pod, in.Namespace, in.PodUID, in.Interface)
 	}
 	r := Row{
-		GUID: g, Pod: types.NamespacedName{Namespace: in.Namespace, Name: in.Pod}, UID: in.PodUID,
-		Interface: in.Interface, Node: in.Node, BootID: in.BootID, Since: in.Since.Time, Sent: true, Told: true,
+		GUID: g, Pod: types.NamespacedName{Namespace: shared(in.Namespace), Name: in.Pod}, UID: in.PodUID,
+		Interface: shared(in.Interface), Node: shared(in.Node), BootID: shared(in.BootID), Since: in.Since.Time, Sent: true, Told: true,
 	}
-	r.Network.Namespace, r.Network.Name, _ = strings.Cut(in.Network, string(types.Separator))
+	namespace, name, _ := strings.Cut(in.Network, string(types.Separator))
+	r.Network = types.NamespacedName{Namespace: shared(namespace), Name: shared(name)}
 	switch dated := !r.Since.IsZero() && r.Since.UTC().Year() < lastYear; {
 	case !dated:
 		// No such time can be stored again. A hold of which nobody knows since when is none:
@@ -158,6 +160,9 @@ func fromAPI(in v1alpha1.LedgerRow) (Row, error) {
 	}
 	return r, nil
 }
+
+// shared is s, kept once for all rows that say the same.
+func shared(s string) string { return unique.Make(s).Value() }
 
 // lastYear is the last one that RFC 3339 can write.
 const lastYear = 9999

@@ -23,6 +23,7 @@ const (
 	PodWaiting    Event = "pod.waiting"
 	PodRefused    Event = "pod.refused"
 	PodIgnored    Event = "pod.ignored"
+	PodUnmarked   Event = "pod.unmarked"
 	PodKeeps      Event = "pod.keeps"
 	PodLeft       Event = "pod.left"
 
@@ -79,8 +80,9 @@ func Catalogue() []Entry {
 		{PodWaiting, Info, "FabricWaiting", "the pod cannot be served yet; err says why, and it is tried again by itself"},
 		{PodRefused, Warn, "FabricRefused", "the pod cannot be served as it is written; err says what to change"},
 		{PodIgnored, Info, "FabricIgnored", "the pod names an InfiniBand network and is left alone; detail says why"},
+		{PodUnmarked, Warn, "FabricUnmarked", "the pod says itself that it is configured, which only the controller knows: the word is taken back, and the pod served as any other"},
 		{PodKeeps, Warn, "FabricNetworkChanged", "a network was edited or deleted under a live pod, which keeps what it has"},
-		{PodLeft, Info, "", "the pod is gone or finished; its GUIDs are leaving their partitions"},
+		{PodLeft, Info, "", "the pod is gone or finished, or was edited before it went on and names these interfaces no longer; its GUIDs are leaving their partitions"},
 
 		{GUIDHeld, Info, "", "UFM was seen without the pod's GUIDs; they are held before anybody else gets them"},
 		{GUIDFreed, Debug, "", "the hold is over; the GUID can be allocated again"},
