@@ -1,7 +1,8 @@
 //go:build linux
 
 // Command ibfabric-cni is the CNI plugins of ibfabric in one program. Which of them it
-// is, the name says that it is called by: ib-sriov.
+// is, the name says that it is called by: ib-sriov, sriov or rdma. Called by another name
+// and with a command it is a tool for the node.
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,9 +21,10 @@ import (
 	"github.com/containernetworking/cni/pkg/version"
 	"go.uber.org/zap"
 
+	"github.com/ibfabric/ibfabric/cni"
 	"github.com/ibfabric/ibfabric/cni/host"
-	"github.com/ibfabric/ibfabric/cni/ibsriov"
 	"github.com/ibfabric/ibfabric/cni/plugin"
+	"github.com/ibfabric/ibfabric/cni/rdma"
 	"github.com/ibfabric/ibfabric/cni/record"
 	"github.com/ibfabric/ibfabric/cni/txn"
 )
@@ -30,14 +33,23 @@ func main() { os.Exit(run(os.Args, "/")) }
 
 // run is the program with its state under root.
 func run(argv []string, root string) int {
+	if len(argv) > 1 { // runtimes give plugins no arguments
+		switch argv[1] {
+		case "install":
+			return runInstall(newTool(), argv[2:])
+		case "doctor":
+			return runDoctor(newTool(), argv[2:], nil)
+		case "gc":
+			return runGC(newTool(), argv[2:], root)
+		}
+	}
 	name := filepath.Base(argv[0])
-	p := program{name: name, root: root}
-	about := fmt.Sprintf("ibfabric-cni %s, called as %s. Put it into the CNI bin directory under the name ib-sriov.", buildVersion(), name)
+	about := fmt.Sprintf("ibfabric-cni %s, called as %s. Put it into the CNI bin directory under the names %s.", buildVersion(), name, names())
 	if len(argv) > 1 || os.Getenv("CNI_COMMAND") == "" {
-		fmt.Fprintln(os.Stderr, about)
+		fmt.Fprintln(os.Stderr, about+" Its tools for a node are install, doctor and gc; --help after one of them says more.")
 		return 0
 	}
-	err := skel.PluginMainFuncsWithError(p.funcs(), version.All, about)
+	err := skel.PluginMainFuncsWithError(funcs(name, root), version.All, about)
 	if err == nil {
 		return 0
 	}
@@ -47,6 +59,14 @@ func run(argv []string, root string) int {
 	return 1
 }
 
+func names() string {
+	var list []string
+	for _, p := range cni.Plugins() {
+		list = append(list, p.Type)
+	}
+	return strings.Join(list, ", ")
+}
+
 func buildVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
@@ -54,26 +74,24 @@ func buildVersion() string {
 	return "(unknown version)"
 }
 
-// program is the plugin with one of its names.
-type program struct{ name, root string }
+// program is one of the plugins, with its state under root.
+type program struct {
+	cni.Plugin
+	root string
+}
 
-func (p program) funcs() skel.CNIFuncs {
-	if p.name != ibsriov.Type {
+func funcs(name, root string) skel.CNIFuncs {
+	found, ok := cni.Named(name)
+	if !ok {
 		unknown := func(*skel.CmdArgs) error {
-			return types.NewError(types.ErrPluginNotAvailable, fmt.Sprintf("ibfabric-cni was called as %q and has no plugin of that name; call it as %s", p.name, ibsriov.Type), "")
+			return types.NewError(types.ErrPluginNotAvailable, fmt.Sprintf("ibfabric-cni was called as %q and has no plugin of that name; call it by one of %s", name, names()), "")
 		}
 		return skel.CNIFuncs{Add: unknown, Del: unknown, Check: unknown, GC: unknown, Status: unknown}
 	}
+	p := program{found, root}
 	return skel.CNIFuncs{
-		Add: p.call("ADD", p.add), Del: p.call("DEL", p.del),
-		// Nil functions would answer that all is well.
-		Check: notYet("CHECK"), GC: notYet("GC"), Status: notYet("STATUS"),
-	}
-}
-
-func notYet(command string) func(*skel.CmdArgs) error {
-	return func(*skel.CmdArgs) error {
-		return types.NewError(types.ErrInternal, command+" is not built into this release; nothing was looked at", "")
+		Add: p.call("ADD", p.add), Del: p.call("DEL", p.Del), Check: p.call("CHECK", p.Check),
+		GC: p.call("GC", p.GC), Status: p.call("STATUS", p.Status),
 	}
 }
 
@@ -83,10 +101,9 @@ func (p program) call(command string, f func(context.Context, *plugin.Env, plugi
 	return func(args *skel.CmdArgs) error {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
-		log, closeLog := newLogger(p.name, command, args)
+		log, closeLog := newLogger(p.Type, command, args)
 		defer closeLog()
-		env := p.env()
-		env.Log = log
+		env := p.env(log)
 		err := f(ctx, env, plugin.FromSkel(args))
 		if err != nil {
 			log.Error(command+" failed", zap.Error(err))
@@ -95,22 +112,33 @@ func (p program) call(command string, f func(context.Context, *plugin.Env, plugi
 	}
 }
 
-func (p program) env() *plugin.Env {
+func (p program) env(log *zap.Logger) *plugin.Env {
 	under := func(path string) string { return filepath.Join(p.root, path) }
-	return &plugin.Env{
+	state := under("var/lib/cni/ibfabric")
+	env := &plugin.Env{
 		Kernel:     host.New(host.Paths{}),
-		Store:      record.NewStore(under("var/lib/cni/ibfabric")),
-		Incumbents: record.Incumbents{IBSriov: under("var/lib/cni/ib-sriov"), Sriov: under("var/lib/cni/sriov")},
+		Store:      record.NewStore(state),
+		Kept:       record.NewStore(filepath.Join(state, "kept")),
+		Incumbents: record.Incumbents{IBSriov: under("var/lib/cni/ib-sriov"), Sriov: under("var/lib/cni/sriov"), RDMA: under("var/lib/cni/rdma")},
 		Locks:      txn.Locks{Dir: under("var/run/cni/ibfabric"), Wait: time.Minute},
 		IPAM:       plugin.ExecIPAM{},
+		Log:        log,
 		Now:        time.Now,
 		Settle:     30 * time.Second, // many namespaces that end at once were seen to take over 5 s
-		Undo:       ibsriov.Undo,
+		Undo:       p.Undo,
 	}
+	if p.Type == rdma.Type {
+		// In a chain it has the same attachment and device as the plugin before it.
+		env.Store = record.NewStore(filepath.Join(state, "rdma"))
+	}
+	if collected(state, time.Now()) {
+		env.KeepFor = keepFor
+	}
+	return env
 }
 
 func (p program) add(ctx context.Context, env *plugin.Env, req plugin.Request) error {
-	result, err := ibsriov.Add(ctx, env, req)
+	result, err := p.Add(ctx, env, req)
 	if err != nil {
 		return err
 	}
@@ -119,8 +147,4 @@ func (p program) add(ctx context.Context, env *plugin.Env, req plugin.Request) e
 		return err
 	}
 	return types.PrintResult(result, configVersion)
-}
-
-func (p program) del(ctx context.Context, env *plugin.Env, req plugin.Request) error {
-	return ibsriov.Del(ctx, env, req)
 }

@@ -11,8 +11,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/ibfabric/ibfabric/cni/host"
 )
 
 // The test program is the plugin itself when these say so: its name and its root.
@@ -87,14 +90,57 @@ func TestADelOfNothingIsDone(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotBuiltDoesNotAnswerThatAllIsWell(t *testing.T) {
-	for _, command := range []string{"CHECK", "GC", "STATUS"} {
-		if out, _, code := call(t, "ib-sriov", command, `{"cniVersion":"1.1.0","name":"gpu1"}`); code == 0 {
+func TestCHECKOfWhatWasNeverAttachedIsAnError(t *testing.T) {
+	for _, name := range []string{"ib-sriov", "sriov", "rdma"} {
+		out, _, code := call(t, name, "CHECK", `{"cniVersion":"1.1.0","name":"gpu1","deviceID":"0000:ff:1f.7"}`)
+		if code == 0 || !strings.Contains(out, "no record") {
+			t.Errorf("%s: exit %d, %s", name, code, out)
+		}
+	}
+}
+
+func TestSTATUSOfANodeWithoutRDMAIsCode50AndSaysWhy(t *testing.T) {
+	if _, err := host.New(host.Paths{}).RDMAMode(t.Context()); err == nil {
+		t.Skip("this machine has an RDMA subsystem")
+	}
+	for _, name := range []string{"ib-sriov", "sriov", "rdma"} {
+		out, _, code := call(t, name, "STATUS", `{"cniVersion":"1.1.0","name":"gpu1","rdmaIsolation":true}`)
+		if code == 0 || !strings.Contains(out, `"code": 50`) || !strings.Contains(out, "ib_core") {
+			t.Errorf("%s: exit %d, %s", name, code, out)
+		}
+	}
+}
+
+func TestGCOfNothingIsDone(t *testing.T) {
+	for _, name := range []string{"ib-sriov", "sriov", "rdma"} {
+		if out, stderr, code := call(t, name, "GC", `{"cniVersion":"1.1.0","name":"gpu1"}`); code != 0 {
+			t.Errorf("%s: exit %d, %s, %s", name, code, out, stderr)
+		}
+	}
+}
+
+func TestAnUnknownNameIsNoPlugin(t *testing.T) {
+	for _, command := range []string{"ADD", "GC", "STATUS"} {
+		if out, _, code := call(t, "no-such-plugin", command, `{"cniVersion":"1.1.0","name":"gpu1"}`); code == 0 || !strings.Contains(out, "no-such-plugin") {
 			t.Errorf("%s: exit %d, %s", command, code, out)
 		}
 	}
-	if out, _, code := call(t, "no-such-plugin", "ADD", `{"cniVersion":"1.0.0","name":"gpu1"}`); code == 0 || !strings.Contains(out, "no-such-plugin") {
-		t.Errorf("exit %d, %s", code, out)
+}
+
+func TestGCLeavesItsMarkSoThatVFsMayKeepTheirGUIDs(t *testing.T) {
+	root := t.TempDir()
+	state := filepath.Join(root, "var/lib/cni/ibfabric")
+	if collected(state, time.Now()) {
+		t.Error("collected before anything was")
+	}
+	if code := run([]string{"ibfabric-cni", "gc"}, root); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+	if !collected(state, time.Now()) || collected(state, time.Now().Add(collectEvery)) {
+		t.Error("the mark of gc counts for another time than collectEvery")
+	}
+	if code := run([]string{"ibfabric-cni", "gc", "--every", "often"}, root); code != 2 {
+		t.Errorf("a bad flag: exit %d", code)
 	}
 }
 
