@@ -9,7 +9,7 @@ SHELL       := bash
 UNIT    := $$(go list ./... | grep -v '/test/') ./test/demo ./test/bench/...
 CONTROL := $$(go list ./test/... | grep '/test/' | grep -vE '/test/(demo|bench|chaos)')
 
-.PHONY: help build test static unit control race fmt-check demo bench chaos testbed clean
+.PHONY: help build test static unit control race fmt-check demo bench chaos chaos-short testbed clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ help: ## list the targets
 build: ## put the programs into bin/, static
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
 
-test: static unit control race ## everything CI runs: static checks, then all tests
+test: static unit control race chaos-short ## everything CI runs: static checks, then all tests
 
 static: fmt-check ## go vet and staticcheck
 	go vet ./...
@@ -27,7 +27,7 @@ unit: ## unit and property tests and fuzz seeds
 	go test $(UNIT)
 
 control: testbed ## tests against a real control plane
-	go test -parallel 4 $(CONTROL)
+	go test -p 1 -parallel 4 $(CONTROL)
 
 race: testbed ## unit tests, and the controller in its tests, under the race detector
 	@if cc=$$(go env CC) && command -v "$$cc" >/dev/null; then \
@@ -51,7 +51,10 @@ bench: testbed ## measure against a bare loop and ib-kubernetes; ARGS="-quick -n
 	@go run ./test/bench $(ARGS)
 
 chaos: testbed ## let everything go wrong at once; SEED=7 DURATION=3m
-	@go test ./test/chaos -run TestChaos -count=1 -v -timeout 60m
+	@DURATION=$${DURATION:-1m} go test ./test/chaos -run 'TestChaos$$' -count=1 -v -timeout 120m
+
+chaos-short: testbed
+	go test -count=1 ./test/chaos
 
 testbed: ## build what tests and demo need of Kubernetes (once: five to ten minutes); prints the folder
 	@go run ./test/testbed/build

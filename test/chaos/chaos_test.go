@@ -75,7 +75,7 @@ func playAndJudge(t *testing.T, plan Plan, program, dir string) {
 const (
 	// shortest is what TestChaos takes when nobody says how long; up to short it plays
 	// seeds that are known, so that every run of all tests does the same.
-	shortest, short = 12 * time.Second, 20 * time.Second
+	shortest, short = 10 * time.Second, 20 * time.Second
 )
 
 // knownSeeds are for short runs. Their plans restart the controllers at the end: what UFM

@@ -53,8 +53,9 @@ func (j *judge) heldBetween(former []*tenure, t *tenure) {
 }
 
 // heldAfterRemoval: from the last removal before an owner's time to the first call that
-// put its GUID in again, anywhere, there is the hold time. What is put in and out
-// for the same pod, by a leader that does not know yet that the pod is gone, is no reuse.
+// put its GUID in again, anywhere, there is the hold time. What is put in for the former
+// pod, by a leader that does not know yet that the pod is gone, is no reuse: it is taken
+// out again, or was there before the next pod.
 func (j *judge) heldAfterRemoval(t *tenure) {
 	out, ever := move{}, false
 	for _, m := range j.takes[t.element.GUID] {
@@ -67,7 +68,7 @@ func (j *judge) heldAfterRemoval(t *tenure) {
 	}
 	given, by := t.from, "in no partition"
 	for _, m := range j.puts[t.element.GUID] {
-		if r := m.entry.Received; r.After(out.entry.Changed) && r.Before(given) {
+		if r := m.entry.Received; r.After(out.entry.Changed) && r.Before(given) && !r.Before(t.life.created) {
 			given, by = r, m.String()
 		}
 	}
@@ -90,17 +91,38 @@ func (j *judge) heldAfterSeen(t *tenure) {
 			for _, st := range stays {
 				from, to, seen := s.overlap(st)
 				alien := !t.claims(at.pkey) || st.put.Before(t.life.created)
-				if !seen || !alien || !from.Before(given) || !to.IsZero() && !to.After(given.Add(-holdTime)) {
-					continue
+				over := !to.IsZero() && !to.After(given.Add(-holdTime))
+				if seen && alien && from.Before(given) && !over && !j.excused(t, s, st, to.IsZero() || to.After(given)) {
+					j.breaks(given, t, "rule 4: %s was given to %s at %s; %s had it in %s from %s to %s, for somebody else",
+						t.element.GUID, t, clock(given), s.of.name, at.pkey, clock(from), clock(to))
 				}
-				if st.from.Before(s.from) && j.toldTooLate(t, s) {
-					continue
-				}
-				j.breaks(given, t, "rule 4: %s was given to %s at %s; %s had it in %s from %s to %s, for somebody else",
-					t.element.GUID, t, clock(given), s.of.name, at.pkey, clock(from), clock(to))
 			}
 		}
 	}
+}
+
+// excused reports whether an owner may have a GUID although a UFM had it for somebody else
+// less than the hold time before, or has it still (stands).
+func (j *judge) excused(t *tenure, s spell, st stay, stands bool) bool {
+	from, to, _ := s.overlap(st)
+	brought := s != j.spells[0] && st.from.Before(s.from) // by a failover
+	unclaimed := st.put.IsZero() || brought && j.rowGone(t, s)
+	brief := !stands && to.Sub(from) < unread // nobody need have read it, what with the faults
+	switch {
+	case unclaimed && !stands:
+		return true // no row tells the next leader of it
+	case brief && (brought && to.Equal(s.to) || j.overtaken(t, st)):
+		return true
+	}
+	// The pod may have been given it before the controller saw what this UFM has.
+	return brought && unclaimed && t.life.created.Before(s.from.Add(unread))
+}
+
+// overtaken reports whether a call came before the GUID was taken out, and was done after.
+func (j *judge) overtaken(t *tenure, st stay) bool {
+	return slices.ContainsFunc(j.takes[t.element.GUID], func(m move) bool {
+		return m.entry.Changed.After(st.asked) && m.entry.Changed.Before(st.from)
+	})
 }
 
 // overlap is when a UFM that had a GUID also answered; to is zero while both last.
@@ -120,10 +142,9 @@ const (
 	unread = 10 * second
 )
 
-// toldTooLate reports whether a standby came forward with a member that nobody could
-// expect any more: the hold of its GUID was over, and the pod that was given it was there
-// before the controller can have seen what this UFM has.
-func (j *judge) toldTooLate(t *tenure, s spell) bool {
+// rowGone reports whether the hold of an owner's GUID was over when a UFM came forward:
+// what it has of it is then explained by no row any more.
+func (j *judge) rowGone(t *tenure, s spell) bool {
 	var last time.Time
 	for _, f := range j.history.owners[t.element.GUID] {
 		if f != t && f.from.Before(s.from) {
@@ -138,7 +159,7 @@ func (j *judge) toldTooLate(t *tenure, s spell) bool {
 			last = later(last, m.entry.Changed)
 		}
 	}
-	return !last.After(s.from.Add(round-holdTime)) && t.life.created.Before(s.from.Add(unread))
+	return !last.After(s.from.Add(round - holdTime))
 }
 
 // excusable reports whether a member that no live pod explains is one that only a

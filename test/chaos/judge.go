@@ -18,6 +18,7 @@ type judge struct {
 	past    map[*ufm]*presence
 	puts    map[guid.GUID][]move // into all UFMs, in order of time
 	takes   map[guid.GUID][]move
+	asked   map[guid.GUID][]move // also what was refused: a row says that it is ours to take out
 	broken  []violation
 }
 
@@ -31,10 +32,13 @@ func newJudge(h *history, said *networks, u *ufms) *judge {
 
 // index sorts what was put in and taken out by GUID.
 func (j *judge) index() {
-	j.puts, j.takes = map[guid.GUID][]move{}, map[guid.GUID][]move{}
+	j.puts, j.takes, j.asked = map[guid.GUID][]move{}, map[guid.GUID][]move{}, map[guid.GUID][]move{}
 	for _, p := range j.past {
 		for _, m := range p.puts {
 			j.puts[m.guid] = append(j.puts[m.guid], m)
+		}
+		for _, m := range p.asked {
+			j.asked[m.guid] = append(j.asked[m.guid], m)
 		}
 		for _, m := range p.takes {
 			j.takes[m.guid] = append(j.takes[m.guid], m)
@@ -157,8 +161,8 @@ func (j *judge) removals() {
 	for g, list := range j.takes {
 		for _, m := range list {
 			when := m.entry.Changed
-			if !slices.ContainsFunc(j.puts[g], func(p move) bool { return p.place == m.place && p.entry.Changed.Before(when) }) {
-				j.broken = append(j.broken, violation{when, g, "", fmt.Sprintf("rule 2: %s was taken out of %s at %s, and nobody had put it in", g, m, clock(when))})
+			if !slices.ContainsFunc(j.asked[g], func(p move) bool { return p.place == m.place && p.entry.Received.Before(when) }) {
+				j.broken = append(j.broken, violation{when, g, "", fmt.Sprintf("rule 2: %s was taken out of %s at %s, and nobody had asked for it to be in", g, m, clock(when))})
 			}
 			for _, t := range j.history.owners[g] {
 				if t.claims(m.pkey) && t.from.Before(when) && (t.life.mayEnd.IsZero() || when.Before(t.life.mayEnd)) {

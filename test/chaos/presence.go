@@ -20,8 +20,8 @@ type stay struct {
 	mode     pkey.Mode
 	from, to time.Time // to is zero while it lasts
 	// put is when it was put in, which for what a standby knew from its birth was
-	// elsewhere and before; zero: it was there before all.
-	put time.Time
+	// elsewhere and before; zero: it was there before all. asked is when UFM was told to.
+	put, asked time.Time
 }
 
 func (s stay) at(t time.Time) bool { return !s.from.After(t) && (s.to.IsZero() || t.Before(s.to)) }
@@ -40,6 +40,7 @@ type presence struct {
 	of          *ufm
 	stays       map[place][]stay
 	puts, takes []move
+	asked       []move // to put in, whatever became of it
 }
 
 // replayAll plays the journals of all UFMs, parents before their copies.
@@ -60,8 +61,11 @@ func replay(u *ufm, parent *presence) *presence {
 		}
 	}
 	for _, e := range u.sim.Journal() {
-		if !e.Changed.IsZero() {
+		switch {
+		case !e.Changed.IsZero():
 			p.play(e)
+		case e.Op == ufmsim.OpAdd:
+			p.ask(e)
 		}
 	}
 	return p
@@ -106,11 +110,18 @@ func (p *presence) play(e ufmsim.Entry) {
 	}
 }
 
+func (p *presence) ask(e ufmsim.Entry) {
+	for _, m := range e.Members {
+		p.asked = append(p.asked, move{place{m.GUID, e.PKey}, p.of.name, e})
+	}
+}
+
 func (p *presence) putIn(e ufmsim.Entry) {
+	p.ask(e)
 	for _, m := range e.Members {
 		at := place{m.GUID, e.PKey}
 		p.puts = append(p.puts, move{at, p.of.name, e})
-		p.enter(at, m.Mode, e.Changed)
+		p.enter(at, m.Mode, e)
 	}
 }
 
@@ -120,13 +131,13 @@ func (p *presence) takeOut(e ufmsim.Entry, at place) {
 	}
 }
 
-func (p *presence) enter(at place, mode pkey.Mode, when time.Time) {
+func (p *presence) enter(at place, mode pkey.Mode, e ufmsim.Entry) {
 	list := p.stays[at]
 	if n := len(list); n > 0 && list[n-1].to.IsZero() && list[n-1].mode == mode {
 		return
 	}
-	p.leave(at, when)
-	p.stays[at] = append(p.stays[at], stay{mode: mode, from: when, put: when})
+	p.leave(at, e.Changed)
+	p.stays[at] = append(p.stays[at], stay{mode: mode, from: e.Changed, put: e.Changed, asked: e.Received})
 }
 
 func (p *presence) leave(at place, when time.Time) bool {

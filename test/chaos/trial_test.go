@@ -87,11 +87,24 @@ func (x *trial) call(u *ufm, op ufmsim.Op, p pkey.PKey, at float64) {
 func (x *trial) add(at float64)    { x.call(x.first, ufmsim.OpAdd, somePKey, at) }
 func (x *trial) remove(at float64) { x.call(x.first, ufmsim.OpRemove, somePKey, at) }
 
+// late is an Add that came before the GUID was put in and taken out, and was done after.
+func (x *trial) late(came, done float64) {
+	x.add(came + 1)
+	x.remove(came + 2)
+	x.past[x.first].play(ufmsim.Entry{Op: ufmsim.OpAdd, PKey: somePKey, Received: x.at(came), Changed: x.at(done), Members: []pkey.Member{{GUID: someGUID, Mode: someMode()}}})
+}
+
 // failOver lets the standby answer, which has the GUID in a partition since before.
 func (x *trial) failOver(p pkey.PKey, at float64) {
 	x.past[x.standby].stays[place{someGUID, p}] = []stay{{mode: someMode(), put: x.at(0)}}
 	x.spells[0].to = x.at(at)
 	x.spells = append(x.spells, spell{of: x.standby, from: x.at(at)})
+}
+
+// failBack lets the first one answer again.
+func (x *trial) failBack(at float64) {
+	x.spells[1].to = x.at(at)
+	x.spells = append(x.spells, spell{of: x.first, from: x.at(at)})
 }
 
 func (x *trial) found() string {
