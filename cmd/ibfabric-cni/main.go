@@ -129,9 +129,9 @@ func (p program) env(log *zap.Logger) *plugin.Env {
 	}
 	if p.Type == rdma.Type {
 		// In a chain it has the same attachment and device as the plugin before it.
-		env.Store = record.NewStore(filepath.Join(state, "rdma"))
+		env.Store, env.Kept = record.NewStore(filepath.Join(state, "rdma")), nil
 	}
-	if collected(state, time.Now()) {
+	if env.Kept != nil && collected(state, time.Now()) {
 		env.KeepFor = keepFor
 	}
 	return env

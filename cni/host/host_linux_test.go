@@ -1,6 +1,7 @@
 package host
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -77,11 +78,39 @@ func TestTheKernelsAnswerAboutAVFIsRead(t *testing.T) {
 	}
 }
 
+func TestWhatThePFOfAnEthernetCardHoldsIsRead(t *testing.T) {
+	info := nl.NewRtAttr(nl.IFLA_VF_INFO, nil)
+	mac := nl.VfMac{Vf: 3}
+	copy(mac.Mac[:], []byte{2, 1, 0, 0, 0, 9})
+	info.AddRtAttr(nl.IFLA_VF_MAC, mac.Serialize())
+	info.AddRtAttr(nl.IFLA_VF_VLAN, (&nl.VfVlan{Vf: 3, Vlan: 100, Qos: 5}).Serialize())
+	tags := nl.NewRtAttr(nl.IFLA_VF_VLAN_LIST, nil)
+	tag := (&nl.VfVlanInfo{VfVlan: nl.VfVlan{Vf: 3, Vlan: 100, Qos: 5}}).Serialize()
+	binary.BigEndian.PutUint16(tag[12:], VLAN8021AD)
+	tags.AddRtAttr(nl.IFLA_VF_VLAN_INFO, tag)
+	info.AddChild(tags)
+	info.AddRtAttr(nl.IFLA_VF_RATE, (&nl.VfRate{Vf: 3, MinTxRate: 10, MaxTxRate: 500}).Serialize())
+	info.AddRtAttr(nl.IFLA_VF_SPOOFCHK, (&nl.VfSpoofchk{Vf: 3, Setting: 1}).Serialize())
+	info.AddRtAttr(nl.IFLA_VF_TRUST, (&nl.VfTrust{Vf: 3, Setting: ^uint32(0)}).Serialize())
+	list := nl.NewRtAttr(unix.IFLA_VFINFO_LIST|unix.NLA_F_NESTED, nil)
+	list.AddChild(info)
+	message := append(nl.NewIfInfomsg(unix.AF_UNSPEC).Serialize(), list.Serialize()...)
+
+	got, found, err := parseVF(message, 3)
+	want := Ethernet{MAC: MAC{2, 1, 0, 0, 0, 9}, VLAN: 100, QoS: 5, Proto: VLAN8021AD, MinRate: 10, MaxRate: 500, SpoofCheck: true}
+	if diff := cmp.Diff(want, got.Ethernet); diff != "" || !found || err != nil {
+		t.Errorf("found %t, %v (-want +got):\n%s", found, err, diff)
+	}
+	for cut := range len(message) {
+		_, _, _ = parseVF(message[:cut], 3) // no answer can panic
+	}
+}
+
 // newNetNS makes a network namespace with one end of a veth pair in it.
 func newNetNS(t *testing.T) NetNS {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("needs root: network namespaces are made")
+		t.Skip("needs network namespaces, and this is neither root nor may it make a user namespace")
 	}
 	made, err := testutils.NewNS()
 	if err != nil {

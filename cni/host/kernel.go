@@ -30,6 +30,7 @@ type Kernel interface {
 	Functions
 	VFs
 	Netdevs
+	Addresses
 	Children
 	RDMA
 }
@@ -65,6 +66,9 @@ type VFs interface {
 	SetVFGUID(ctx context.Context, vf VF, node, port guid.GUID) error
 	// SetVFLinkState is `ip link set dev PF vf N state auto|enable|disable`.
 	SetVFLinkState(ctx context.Context, vf VF, state LinkState) error
+	// SetVFEthernet is `ip link set dev PF vf N` with mac, vlan, rate, spoofchk and trust,
+	// each where it differs from what the PF holds. An error can leave some of them set.
+	SetVFEthernet(ctx context.Context, vf VF, to Ethernet) error
 }
 
 // Netdevs is about the netdev of a PCI function.
@@ -78,9 +82,28 @@ type Netdevs interface {
 	RenameNetdev(ctx context.Context, ns NetNS, index int, name string) error
 	// SetNetdevUp is `ip link set dev I up` or `down`.
 	SetNetdevUp(ctx context.Context, ns NetNS, index int, up bool) error
+	// SetNetdevMTU is `ip link set dev I mtu N`.
+	SetNetdevMTU(ctx context.Context, ns NetNS, index, mtu int) error
+	// SetNetdevAddr is `ip link set dev I address MAC`.
+	SetNetdevAddr(ctx context.Context, ns NetNS, index int, addr MAC) error
+}
+
+// Addresses is about IP on a netdev, found by its name.
+type Addresses interface {
 	// Configure gives the netdev named name in ns the addresses and routes of an IPAM
 	// result, as `ip address add` and `ip route add` would.
 	Configure(ctx context.Context, ns NetNS, name string, result *types100.Result) error
+	// Configured says what of the result's addresses, or of the rules that RouteBySource
+	// makes of them when bySource is set, is missing; nil when nothing is.
+	Configured(ctx context.Context, ns NetNS, name string, result *types100.Result, bySource bool) error
+	// HasDefaultRoute reports whether the main table of ns has a default route.
+	HasDefaultRoute(ctx context.Context, ns NetNS, v6 bool) (bool, error)
+	// RouteBySource has packets from the result's addresses leave through the netdev: a
+	// rule for each address, and a table of the netdev's own with its subnets, its gateways
+	// and the result's routes. Rules of netdevs that are gone go with it.
+	RouteBySource(ctx context.Context, ns NetNS, name string, result *types100.Result) error
+	// UnrouteBySource takes the rules away; the table ends with its netdev.
+	UnrouteBySource(ctx context.Context, ns NetNS, name string) error
 }
 
 // Children is about the IPoIB netdevs for further PKeys of a port.

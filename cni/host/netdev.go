@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"slices"
 
-	types100 "github.com/containernetworking/cni/pkg/types/100"
-	"github.com/containernetworking/plugins/pkg/ipam"
-	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -134,11 +131,24 @@ func (h *Host) SetNetdevUp(_ context.Context, ns NetNS, index int, up bool) erro
 	return nil
 }
 
-// Configure implements Netdevs.
-func (h *Host) Configure(_ context.Context, n NetNS, name string, result *types100.Result) error {
-	err := ns.WithNetNSPath(string(n), func(ns.NetNS) error { return ipam.ConfigureIface(name, result) })
+// SetNetdevMTU implements Netdevs.
+func (h *Host) SetNetdevMTU(_ context.Context, ns NetNS, index, mtu int) error {
+	err := h.netlinkAt(ns, unix.NETLINK_ROUTE, func(handle *netlink.Handle) error {
+		return handle.LinkSetMTU(linkAt(index), mtu)
+	})
 	if err != nil {
-		return fmt.Errorf("giving %s in %s its addresses and routes: %w", name, n, err)
+		return fmt.Errorf("setting the MTU of netdev %d in %s to %d: %w", index, ns, mtu, gone(err))
+	}
+	return nil
+}
+
+// SetNetdevAddr implements Netdevs.
+func (h *Host) SetNetdevAddr(_ context.Context, ns NetNS, index int, addr MAC) error {
+	err := h.netlinkAt(ns, unix.NETLINK_ROUTE, func(handle *netlink.Handle) error {
+		return handle.LinkSetHardwareAddr(linkAt(index), addr[:])
+	})
+	if err != nil {
+		return fmt.Errorf("setting the address of netdev %d in %s to %s: %w", index, ns, addr, gone(err))
 	}
 	return nil
 }

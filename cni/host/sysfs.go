@@ -16,6 +16,9 @@ import (
 )
 
 func functionDir(sysfs string, pci PCI) string {
+	if !strings.Contains(string(pci), ":") {
+		return filepath.Join(sysfs, "bus/auxiliary/devices", string(pci))
+	}
 	return filepath.Join(sysfs, "bus/pci/devices", string(pci))
 }
 

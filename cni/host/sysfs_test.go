@@ -147,3 +147,20 @@ func TestPCIAddresses(t *testing.T) {
 		}
 	}
 }
+
+func TestTheRDMADeviceOfAScalableFunctionIsFoundByItsName(t *testing.T) {
+	s := newTree(t)
+	s.dir("bus/auxiliary/devices/mlx5_core.sf.4/infiniband/mlx5_9")
+	pci, err := ParseAuxiliary("mlx5_core.sf.4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name, err := rdmaName(s.base, pci); name != "mlx5_9" || err != nil {
+		t.Errorf("got %q, %v", name, err)
+	}
+	for _, bad := range []string{"", "mlx5_core", "a.b", "a.b.c.d", "../../x", "a/b.sf.4", "..4", strings.Repeat("a", 80) + ".sf.4"} {
+		if got, err := ParseAuxiliary(bad); err == nil {
+			t.Errorf("ParseAuxiliary(%.20q) = %q, want an error", bad, got)
+		}
+	}
+}

@@ -10,7 +10,23 @@ import (
 
 // PCI is the address of a PCI function: domain:bus:device.function in lower-case hex, as
 // in 0000:17:00.2. Only ParsePCI makes one of foreign text, so it is safe in a path.
+//
+// An auxiliary device (a scalable function, as mlx5_core.sf.4) has no such address. Where
+// only the RDMA device is asked for, its name can stand in for one: see ParseAuxiliary.
 type PCI string
+
+// ParseAuxiliary reads the name of an auxiliary device: driver.kind.number.
+func ParseAuxiliary(s string) (PCI, error) {
+	parts := strings.Split(s, ".")
+	ok := len(parts) == 3 && len(s) < 64
+	for _, p := range parts {
+		ok = ok && p != "" && strings.Trim(strings.ToLower(p), "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
+	}
+	if !ok {
+		return "", fmt.Errorf("%.40q is no auxiliary device; write it as mlx5_core.sf.4", s)
+	}
+	return PCI(s), nil
+}
 
 // ParsePCI reads an address with its domain, in either case.
 func ParsePCI(s string) (PCI, error) {
@@ -56,6 +72,12 @@ func (d Device) IsVF() bool { return d.VF.PF != "" }
 // VFIO is the driver that hands a function to a virtual machine.
 const VFIO = "vfio-pci"
 
+// UserSpace reports whether a program drives the function itself: the kernel has neither
+// a netdev nor an RDMA device of it.
+func (d Device) UserSpace() bool {
+	return d.Driver == VFIO || d.Driver == "uio_pci_generic" || d.Driver == "igb_uio"
+}
+
 // VF names a VF by its PF and its number there, which is how the PF is told about it.
 type VF struct {
 	PF    PCI
@@ -68,7 +90,42 @@ func (v VF) String() string { return fmt.Sprintf("VF %d of %s", v.Index, v.PF) }
 type VFConfig struct {
 	NodeGUID, PortGUID guid.GUID
 	LinkState          LinkState
+	Ethernet           Ethernet // zero for InfiniBand
 }
+
+// Ethernet is what a PF of an Ethernet card holds for a VF.
+type Ethernet struct {
+	MAC              MAC // zero: the VF chooses
+	VLAN, QoS        int // 0: none
+	Proto            int // of the VLAN tag: 0x8100 or 0x88a8 (802.1ad); 0 as the first
+	MinRate, MaxRate int // Mbit/s; 0: no limit
+	SpoofCheck       bool
+	Trust            bool
+}
+
+// The protocols of VLAN tags.
+const (
+	VLAN8021Q  = 0x8100
+	VLAN8021AD = 0x88a8
+)
+
+// MAC is an Ethernet address. Unlike net.HardwareAddr it can be compared.
+type MAC [6]byte
+
+// ParseMAC reads an address of six bytes, neither zero nor of a group.
+func ParseMAC(s string) (MAC, error) {
+	b, err := net.ParseMAC(s)
+	if err != nil || len(b) != 6 {
+		return MAC{}, fmt.Errorf("%.40q is no Ethernet address; write it as 02:00:00:00:00:01", s)
+	}
+	m := MAC(b)
+	if m == (MAC{}) || m[0]&1 != 0 {
+		return MAC{}, fmt.Errorf("%s is not the address of one interface (it is zero or of a group)", m)
+	}
+	return m, nil
+}
+
+func (m MAC) String() string { return net.HardwareAddr(m[:]).String() }
 
 // LinkState is the policy for the link of a VF (IFLA_VF_LINK_STATE).
 type LinkState uint32

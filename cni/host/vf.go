@@ -89,8 +89,9 @@ func parseVFInfo(info []byte) (config VFConfig, number int, err error) {
 	number = -1
 	for _, a := range attrs {
 		switch v := a.Value; {
-		case a.Attr.Type == nl.IFLA_VF_MAC && len(v) >= 4:
+		case a.Attr.Type == nl.IFLA_VF_MAC && len(v) >= 10:
 			number = int(binary.NativeEndian.Uint32(v))
+			config.Ethernet.MAC = MAC(v[4:10])
 		case a.Attr.Type == nl.IFLA_VF_LINK_STATE && len(v) >= 8:
 			config.LinkState = LinkState(binary.NativeEndian.Uint32(v[4:]))
 		case a.Attr.Type == nl.IFLA_VF_IB_NODE_GUID && len(v) >= 16:
@@ -99,6 +100,7 @@ func parseVFInfo(info []byte) (config VFConfig, number int, err error) {
 			config.PortGUID = guid.GUID(binary.NativeEndian.Uint64(v[8:]))
 		}
 	}
+	parseVFEthernet(attrs, &config.Ethernet)
 	return config, number, nil
 }
 

@@ -5,12 +5,8 @@ package ibsriov
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
-
-	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/cni/plugin"
@@ -30,6 +26,7 @@ type Config struct {
 	Claims     []Claim // PKeys that the port must have; the first is the network's
 	Children   bool    // IPoIB netdevs for the claims after the first
 	IPAM       string  // the IPAM plugin's type, "" for none
+	BySource   bool    // what is asked through the interface is answered through it
 
 	FabricTimeout time.Duration // for all interfaces of a container together; 0 skips
 	FabricWarn    bool          // a fabric that is not ready is no error
@@ -54,6 +51,7 @@ type input struct {
 	FabricTimeout *string         `json:"fabricTimeout"`
 	FabricPolicy  string          `json:"fabricPolicy"`
 	Children      bool            `json:"ipoibChildren"`
+	SourceRoutes  *bool           `json:"sourceRoutes"`
 	RuntimeConfig struct {
 		GUID string `json:"infinibandGUID"`
 	} `json:"runtimeConfig"`
@@ -76,10 +74,11 @@ const (
 // ParseConfig reads a configuration; its errors carry a code and the field's name.
 func ParseConfig(text []byte) (Config, error) {
 	var in input
-	if err := json.Unmarshal(text, &in); err != nil {
-		return Config{}, decodeError(err)
+	if err := plugin.Decode(text, &in); err != nil {
+		return Config{}, err
 	}
 	c := Config{CNIVersion: in.CNIVersion, Network: in.Name, Isolate: in.RDMAIsolation, VFIO: in.VFIOPCIMode, Children: in.Children, IPAM: in.IPAM.Type}
+	c.BySource = in.SourceRoutes == nil || *in.SourceRoutes
 	for _, read := range []func(input) error{c.readDevice, c.readArgs, c.readFabric} {
 		if err := read(in); err != nil {
 			return c, err
@@ -88,17 +87,9 @@ func ParseConfig(text []byte) (Config, error) {
 	return c, nil
 }
 
-func decodeError(err error) error {
-	var mismatch *json.UnmarshalTypeError
-	if errors.As(err, &mismatch) && mismatch.Field != "" {
-		return plugin.Invalid(mismatch.Field, "is a JSON %s, want a %s", mismatch.Value, mismatch.Type.Kind())
-	}
-	return &plugin.Error{Code: types.ErrDecodingFailure, Err: fmt.Errorf("reading the configuration: %w", err)}
-}
-
 func (c *Config) readDevice(in input) (err error) {
 	if in.DeviceID == "" {
-		return plugin.Invalid("deviceID", "is missing; Multus fills it in when the network has the annotation k8s.v1.cni.cncf.io/resourceName and the pod asks for that resource")
+		return plugin.NoDevice()
 	}
 	if c.Device, err = host.ParsePCI(in.DeviceID); err != nil {
 		return plugin.Invalid("deviceID", "%w", err)

@@ -20,7 +20,7 @@ func TestTheConfigurationOfIBSriovCNIIsRead(t *testing.T) {
 	 "args":{"cni":{"mellanox.infiniband.app":"configured","pkey":"0x1000","others":[1,{"a":true}]}},"publishPfGuid":true}`))
 	want := Config{
 		CNIVersion: "0.3.1", Network: "gpu1", Device: "0000:af:00.2", LinkState: "enable", Isolate: true, GUID: 0x0200000000000001,
-		Claims: []Claim{{PKey: 0x1000, Mode: pkey.Mode{Index0: true}}}, IPAM: "spiderpool", FabricTimeout: 90 * time.Second,
+		Claims: []Claim{{PKey: 0x1000, Mode: pkey.Mode{Index0: true}}}, IPAM: "spiderpool", BySource: true, FabricTimeout: 90 * time.Second,
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Claim{}, "Source")); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)

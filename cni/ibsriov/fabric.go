@@ -12,6 +12,7 @@ import (
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/cni/plugin"
 	"github.com/ibfabric/ibfabric/cni/record"
+	"github.com/ibfabric/ibfabric/cni/txn"
 )
 
 // proveFabric waits until the subnet manager has done its part: the port is ACTIVE and
@@ -37,6 +38,7 @@ func (j *job) proveFabric(ctx context.Context) error {
 		return err
 	}
 	if missing == "" {
+		j.rec.Proved = true
 		j.Log.Info("fabric proved", zap.String("device", j.rec.Device), zap.Stringer("guid", j.given()),
 			zap.Any("pkeys", j.rec.PKeys), zap.Duration("took", j.Now().Sub(start)))
 		return nil
@@ -45,8 +47,9 @@ func (j *job) proveFabric(ctx context.Context) error {
 		j.Log.Warn("the fabric is not ready; going on by fabricPolicy", zap.String("device", j.rec.Device), zap.String("missing", missing))
 		return nil
 	}
-	return plugin.Later("the fabric is not ready for %s, %v after the container's first interface began (fabricTimeout, for all of them): %s; look at the subnet manager and at the members of the partition, raise fabricTimeout if the subnet manager is slow, or set fabricPolicy to warn",
-		j.pci, j.conf.FabricTimeout, missing)
+	// The GUID stays on the VF for the next try, which then has less to wait for.
+	return &txn.PendingError{Err: plugin.Later("the fabric is not ready for %s, %v after the container's first interface began (fabricTimeout, for all of them): %s; look at the subnet manager and at the members of the partition, raise fabricTimeout if the subnet manager is slow, or set fabricPolicy to warn",
+		j.pci, j.conf.FabricTimeout, missing)}
 }
 
 // firstADD is when the first of the container's interfaces began. All of them share one

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 	"go.uber.org/zap"
 
@@ -21,6 +20,7 @@ const Type = "ib-sriov"
 
 // Steps of this plugin beside those of package plugin.
 const (
+	stepKept     = "kept"
 	stepFabric   = "fabric"
 	stepChildren = "children"
 )
@@ -38,6 +38,7 @@ type job struct {
 	device host.Device
 	port   host.Port // before the first change; empty for vfio
 	ips    *types100.Result
+	kept   *record.Record // of an earlier try, nil for none
 }
 
 // Undo lists the steps that undo a record.
@@ -54,13 +55,15 @@ func newJob(env *plugin.Env, rec *record.Record) *job {
 func (j *job) all() []txn.Step {
 	return []txn.Step{
 		j.DeviceStep(j.rec),
+		{Name: stepKept, Do: j.dropKept},
 		j.linkStateStep(),
 		j.guidStep(),
 		{Name: stepFabric, Do: j.proveFabric},
 		j.RDMAStep(j.rec),
 		j.NetdevStep(j.rec),
 		{Name: stepChildren, Do: j.addChildren, Undo: j.deleteChildren},
-		j.AddressStep(j.rec, func(r *types100.Result) { j.ips = r }),
+		j.AddressStep(j.rec, j.conf.BySource, func(r *types100.Result) { j.ips = r }),
+		j.RouteStep(j.rec, func() *types100.Result { return j.ips }),
 	}
 }
 
@@ -69,6 +72,7 @@ func (j *job) wanted() []txn.Step {
 	kernel := !j.vfio() // a VF that the pod drives itself has neither netdev nor RDMA device
 	want := map[string]bool{
 		record.StepDevice:    true,
+		stepKept:             j.kept != nil,
 		record.StepLinkState: j.conf.LinkState != "",
 		record.StepGUID:      j.conf.GUID != 0,
 		stepFabric:           j.conf.GUID != 0 || len(j.conf.Claims) > 0,
@@ -76,6 +80,7 @@ func (j *job) wanted() []txn.Step {
 		record.StepNetdev:    kernel,
 		stepChildren:         kernel && j.conf.Children && len(j.conf.Claims) > 1,
 		record.StepIPAM:      kernel && j.conf.IPAM != "",
+		plugin.StepRoutes:    kernel && j.conf.IPAM != "" && j.conf.BySource,
 	}
 	var steps []txn.Step
 	for _, s := range j.all() {
@@ -94,18 +99,18 @@ func Add(ctx context.Context, env *plugin.Env, req plugin.Request) (*types100.Re
 	if err != nil {
 		return nil, err
 	}
-	there, err := env.Kernel.HasNetNS(ctx, req.NetNS)
-	switch {
-	case err != nil:
+	if err := env.NeedNetNS(ctx, req.NetNS); err != nil {
 		return nil, err
-	case !there || req.NetNS == host.Home:
-		return nil, &plugin.Error{Code: types.ErrInvalidNetNS, Field: "CNI_NETNS", Err: fmt.Errorf("%q is no network namespace", string(req.NetNS))}
 	}
 	if conf.Children && len(req.IfName) > maxIfName-len(".9000") {
 		return nil, plugin.Invalid("ipoibChildren", "%q leaves no room for a PKey behind it; give the interface a name of at most %d characters", req.IfName, maxIfName-len(".9000"))
 	}
 	j := newJob(env, env.NewRecord(req, Type, conf.Network, string(conf.Device)))
 	j.conf = conf
+	j.rec.GUID = record.GUID(conf.GUID)
+	if err := env.Sweep(ctx, j.rec.GUID, j.rec.Device); err != nil {
+		return nil, err
+	}
 	release, err := env.Locks.Device(ctx, string(conf.Device))
 	if err != nil {
 		return nil, err
@@ -119,8 +124,15 @@ func (j *job) add(ctx context.Context) (*types100.Result, error) {
 	if err := engine.Claim(ctx, j.rec); err != nil {
 		return nil, err
 	}
+	kept, err := j.TakeKept(ctx, j.rec)
+	if err != nil {
+		return nil, err
+	}
 	if err := j.inspect(ctx); err != nil {
 		return nil, err
+	}
+	if j.kept = kept; kept != nil {
+		j.rec.Original = kept.Original // what the device has now is the pod's
 	}
 	steps := j.wanted()
 	if !j.device.IsVF() {
@@ -167,7 +179,6 @@ func (j *job) inspect(ctx context.Context) (err error) {
 	}
 	j.rec.Original.NodeGUID, j.rec.Original.PortGUID = record.GUID(config.NodeGUID), record.GUID(config.PortGUID)
 	j.rec.Original.LinkState = config.LinkState.String()
-	j.rec.GUID = record.GUID(j.conf.GUID)
 	if j.vfio() {
 		j.Log.Info("the VF is for vfio: its GUID is set at the PF, and neither GUID nor PKey can be proved from here")
 		return nil
@@ -178,12 +189,8 @@ func (j *job) inspect(ctx context.Context) (err error) {
 // inspectDevices looks at what the VF's driver has made of it.
 func (j *job) inspectDevices(ctx context.Context) error {
 	if j.conf.Isolate {
-		mode, err := j.Kernel.RDMAMode(ctx)
-		switch {
-		case err != nil:
+		if err := j.NeedExclusive(ctx); err != nil {
 			return err
-		case mode != host.Exclusive:
-			return plugin.Invalid("rdmaIsolation", "is set, but the node's RDMA subsystem is in %s mode; run `rdma system set netns exclusive` while no pod runs, or set `options ib_core netns_mode=0` for the next boot", mode)
 		}
 	}
 	if j.device.Driver == "" {

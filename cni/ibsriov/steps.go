@@ -23,46 +23,18 @@ func (j *job) given() guid.GUID {
 	return j.port.GUID
 }
 
+// linkStateStep is kept with the GUID: a port that is down has nothing to show.
 func (j *job) linkStateStep() txn.Step {
-	return txn.Step{
-		Name: record.StepLinkState,
-		Do: func(ctx context.Context) error {
-			if j.conf.LinkState == j.rec.Original.LinkState {
-				return nil
-			}
-			return j.setLinkState(ctx, j.device, j.conf.LinkState)
-		},
-		Undo: func(ctx context.Context) error {
-			d, err := j.Kernel.Device(ctx, j.pci)
-			if err != nil || !d.IsVF() || j.rec.Original.LinkState == "" {
-				return unlessGone(err)
-			}
-			config, err := j.Kernel.VFConfig(ctx, d.VF)
-			if err != nil || config.LinkState.String() == j.rec.Original.LinkState {
-				return err
-			}
-			return j.setLinkState(ctx, d, j.rec.Original.LinkState)
-		},
-	}
-}
-
-func (j *job) setLinkState(ctx context.Context, d host.Device, text string) error {
-	state, err := host.ParseLinkState(text)
-	if err != nil {
-		return err
-	}
-	if err := j.Kernel.SetVFLinkState(ctx, d.VF, state); err != nil {
-		return err
-	}
-	j.Log.Info("link state set", zap.String("device", j.rec.Device), zap.Stringer("state", state))
-	return nil
+	step := j.LinkStateStep(j.rec, j.device.VF, j.conf.LinkState)
+	step.Keep = true
+	return step
 }
 
 // guidStep gives the VF its GUID. The PF holds it, and the VF's driver takes it over when
 // it binds: nothing is rebound that has the GUID already.
 func (j *job) guidStep() txn.Step {
 	return txn.Step{
-		Name: record.StepGUID,
+		Name: record.StepGUID, Keep: true,
 		Do: func(ctx context.Context) error {
 			g := j.conf.GUID
 			if err := j.setGUIDs(ctx, j.device, g, g); err != nil || j.vfio() {
@@ -73,6 +45,10 @@ func (j *job) guidStep() txn.Step {
 		Undo: j.restoreGUID,
 	}
 }
+
+// dropKept forgets what the device has kept: from here on the attachment's own record has
+// to say how the device was.
+func (j *job) dropKept(context.Context) error { return j.Kept.Remove(j.kept) }
 
 // setGUIDs has the PF hold the GUIDs for the VF.
 func (j *job) setGUIDs(ctx context.Context, d host.Device, node, port guid.GUID) error {

@@ -20,9 +20,12 @@ func Del(ctx context.Context, e *Env, req Request, incumbent func(record.Key) (*
 	if err != nil {
 		return err
 	}
-	var errs []error
+	// A container that failed only for want of the fabric comes back under another name,
+	// and waits less the more of its rails have kept what was done.
+	retry, err := e.keptFor(req.ContainerID)
+	errs := []error{err}
 	for _, rec := range recs {
-		errs = append(errs, e.del(ctx, req, rec))
+		errs = append(errs, e.del(ctx, req, rec, retry))
 	}
 	return errors.Join(errs...)
 }
@@ -44,7 +47,7 @@ func (e *Env) find(ctx context.Context, req Request, incumbent func(record.Key) 
 	return []*record.Record{old}, nil
 }
 
-func (e *Env) del(ctx context.Context, req Request, rec *record.Record) error {
+func (e *Env) del(ctx context.Context, req Request, rec *record.Record, retry bool) error {
 	rec.NetNS = cmp.Or(rec.NetNS, string(req.NetNS))
 	rec.CNIArgs = cmp.Or(rec.CNIArgs, req.Args)
 	rec.CNIPath = cmp.Or(rec.CNIPath, req.Path)
@@ -61,7 +64,11 @@ func (e *Env) del(ctx context.Context, req Request, rec *record.Record) error {
 	if err := e.salvage(rec); err != nil {
 		return err
 	}
-	err := e.Engine().Revert(ctx, rec)
+	undo := e.Engine().Revert
+	if retry {
+		undo = e.Engine().Leave
+	}
+	err := undo(ctx, rec)
 	if err == nil {
 		e.Log.Info("detached", zap.String("device", rec.Device), zap.Strings("steps", rec.Steps))
 	}
@@ -118,5 +125,5 @@ func (e *Env) salvage(rec *record.Record) error {
 // everyDeviceStep lists what a plugin may have done to a device; each plugin knows those
 // that are its own.
 func everyDeviceStep() []string {
-	return []string{record.StepDevice, record.StepLinkState, record.StepGUID, record.StepEthernet, record.StepRDMA, record.StepNetdev}
+	return []string{record.StepDevice, record.StepLinkState, record.StepGUID, record.StepSettings, record.StepEthernet, record.StepRDMA, record.StepNetdev, StepRoutes}
 }

@@ -29,13 +29,13 @@ func (e *Env) bringHome(ctx context.Context, rec *record.Record) error {
 		return err
 	}
 	driver, err := e.DriverOf(ctx, d, rec)
-	if err != nil || driver == "" || driver == host.VFIO {
+	if err != nil || driver == "" || (host.Device{Driver: driver}).UserSpace() {
 		return errors.Join(err, e.bind(ctx, d, driver))
 	}
 	if err := e.bind(ctx, d, driver); err != nil {
 		return err
 	}
-	if _, err := e.AwaitRDMA(ctx, pci); err != nil {
+	if err := e.awaitHome(ctx, rec); err != nil {
 		// It is in a namespace that is gone or cannot be entered. A driver makes its
 		// devices at home, wherever they were.
 		e.Log.Warn("the device did not come back by itself; rebinding it", zap.String("device", rec.Device), zap.Error(err))
@@ -44,6 +44,15 @@ func (e *Env) bringHome(ctx context.Context, rec *record.Record) error {
 		}
 	}
 	return e.restoreName(ctx, rec)
+}
+
+func (e *Env) awaitHome(ctx context.Context, rec *record.Record) error {
+	if !rec.Original.NetdevOnly {
+		_, err := e.AwaitRDMA(ctx, host.PCI(rec.Device))
+		return err
+	}
+	_, err := Await(ctx, e.Settle, func() (host.Netdev, error) { return e.Kernel.Netdev(ctx, host.Home, host.PCI(rec.Device)) })
+	return err
 }
 
 // DriverOf is the driver that a device belongs to: the one it has, else the one it had,

@@ -28,6 +28,10 @@ type Env struct {
 	IPAM       IPAM
 	Log        *zap.Logger
 	Now        func() time.Time
+	// Kept are the devices that keep their GUID for another try of the same pod, each for
+	// KeepFor; 0: none does. Somebody must call Sweep meanwhile.
+	Kept    *record.Store
+	KeepFor time.Duration
 	// Settle is how long devices may take to appear after a bind, a move or the end of
 	// a namespace.
 	Settle time.Duration
@@ -37,11 +41,15 @@ type Env struct {
 
 // Engine runs the steps of attachments on this node.
 func (e *Env) Engine() *txn.Engine {
-	return &txn.Engine{
-		Store: e.Store, Node: e.Kernel, Log: e.Log,
+	engine := &txn.Engine{
+		Store: e.Store, Kept: e.Kept, Node: e.Kernel, Log: e.Log,
 		Steps:    func(r *record.Record) []txn.Step { return e.Undo(e, r) },
 		UndoTime: 2 * time.Minute, // several rebinds and IPAM; a runtime calls DEL again
 	}
+	if e.KeepFor > 0 {
+		engine.KeepUntil = func() time.Time { return e.Now().Add(e.KeepFor) }
+	}
+	return engine
 }
 
 // Request is a call of a plugin.

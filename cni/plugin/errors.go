@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -30,6 +31,24 @@ func (e *Error) Unwrap() error { return e.Err }
 // Invalid is an error of the configuration: code 7. The text says what to write instead.
 func Invalid(field, format string, args ...any) error {
 	return &Error{Code: types.ErrInvalidNetworkConfig, Field: field, Err: fmt.Errorf(format, args...)}
+}
+
+// Decode reads a configuration into a struct.
+func Decode(text []byte, into any) error {
+	err := json.Unmarshal(text, into)
+	var mismatch *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &mismatch) && mismatch.Field != "":
+		return Invalid(mismatch.Field, "is a JSON %s, want a %s", mismatch.Value, mismatch.Type.Kind())
+	}
+	return &Error{Code: types.ErrDecodingFailure, Err: fmt.Errorf("reading the configuration: %w", err)}
+}
+
+// NoDevice is the error for a configuration without deviceID.
+func NoDevice() error {
+	return Invalid("deviceID", "is missing; Multus fills it in when the network has the annotation k8s.v1.cni.cncf.io/resourceName and the pod asks for that resource")
 }
 
 // Later is an error that time mends: code 11, try again later.

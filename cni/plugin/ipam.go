@@ -3,12 +3,14 @@ package plugin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/containernetworking/cni/pkg/invoke"
+	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/ibfabric/ibfabric/cni/record"
@@ -19,6 +21,10 @@ import (
 type IPAM interface {
 	Add(ctx context.Context, rec *record.Record) (*types100.Result, error)
 	Del(ctx context.Context, rec *record.Record) error
+	Check(ctx context.Context, rec *record.Record) error
+	// Status and GC are about the network; the record has no attachment.
+	Status(ctx context.Context, rec *record.Record) error
+	GC(ctx context.Context, rec *record.Record) error
 }
 
 // IPAMType is the IPAM plugin that a configuration names, "" for none.
@@ -51,14 +57,43 @@ func (ExecIPAM) Add(ctx context.Context, rec *record.Record) (*types100.Result, 
 
 // Del implements IPAM.
 func (ExecIPAM) Del(ctx context.Context, rec *record.Record) error {
+	return execIPAM(ctx, "DEL", "giving the address back to", rec)
+}
+
+// Check implements IPAM.
+func (ExecIPAM) Check(ctx context.Context, rec *record.Record) error {
+	return unlessUnknown(execIPAM(ctx, "CHECK", "checking the address with", rec))
+}
+
+// Status implements IPAM.
+func (ExecIPAM) Status(ctx context.Context, rec *record.Record) error {
+	return unlessUnknown(execIPAM(ctx, "STATUS", "asking for the status of", rec))
+}
+
+// GC implements IPAM.
+func (ExecIPAM) GC(ctx context.Context, rec *record.Record) error {
+	return unlessUnknown(execIPAM(ctx, "GC", "collecting addresses with", rec))
+}
+
+func execIPAM(ctx context.Context, command, doing string, rec *record.Record) error {
 	program, err := ipamProgram(rec)
 	if err != nil {
 		return err
 	}
-	if err := invoke.ExecPluginWithoutResult(ctx, program, rec.Config, ipamArgs("DEL", rec), nil); err != nil {
-		return fmt.Errorf("giving the address back to IPAM plugin %s: %w", IPAMType(rec.Config), err)
+	if err := invoke.ExecPluginWithoutResult(ctx, program, rec.Config, ipamArgs(command, rec), nil); err != nil {
+		return fmt.Errorf("%s IPAM plugin %s: %w", doing, IPAMType(rec.Config), err)
 	}
 	return nil
+}
+
+// unlessUnknown: a plugin that is older than the command, or does not do it in this
+// version of the protocol, has said nothing.
+func unlessUnknown(err error) error {
+	var e *types.Error
+	if errors.As(err, &e) && (e.Code == types.ErrInvalidEnvironmentVariables || e.Code == types.ErrIncompatibleCNIVersion) {
+		return nil
+	}
+	return err
 }
 
 func ipamProgram(rec *record.Record) (string, error) {

@@ -123,3 +123,18 @@ func TestWhatIsNotThereIsAwaitedAndWhatIsWrongIsNot(t *testing.T) {
 		}
 	})
 }
+
+func TestAnIPAMPluginThatDoesNotKnowACommandHasSaidNothing(t *testing.T) {
+	for answer, silent := range map[string]bool{
+		`{"code":4,"msg":"unknown CNI_COMMAND: GC"}`:              true,
+		`{"code":1,"msg":"config version does not allow STATUS"}`: true,
+		`{"code":50,"msg":"the daemon is away"}`:                  false,
+	} {
+		rec := ipamRecord(ipamScript(t, "echo '"+answer+"'; exit 1"))
+		for command, call := range map[string]func(context.Context, *record.Record) error{"CHECK": ExecIPAM{}.Check, "STATUS": ExecIPAM{}.Status, "GC": ExecIPAM{}.GC} {
+			if err := call(t.Context(), rec); (err == nil) != silent {
+				t.Errorf("%s answered %s: %v", command, answer, err)
+			}
+		}
+	}
+}

@@ -16,6 +16,7 @@ const (
 	StepDevice    = "device"
 	StepLinkState = "link-state"
 	StepGUID      = "guid"
+	StepSettings  = "settings" // of an Ethernet VF's netdev
 	StepEthernet  = "ethernet"
 	StepRDMA      = "rdma"
 	StepNetdev    = "netdev"
@@ -26,6 +27,7 @@ const (
 type Incumbents struct {
 	IBSriov string // /var/lib/cni/ib-sriov
 	Sriov   string // /var/lib/cni/sriov
+	RDMA    string // /var/lib/cni/rdma
 }
 
 // common is what both write; the rest of their files is configuration.
@@ -103,27 +105,52 @@ func (i Incumbents) FromSriov(k Key) (*Record, error) {
 	if r == nil || err != nil {
 		return r, err
 	}
+	// Its mark that the device is taken goes with the record.
+	r.files = append(r.files, filepath.Join(i.Sriov, "pci", filepath.Base(cache.DeviceID)))
 	was := cache.OrigVfState
+	if was.HostIFName == "" && !cache.DPDKMode {
+		// Written by a release that did not look first: what it does not say stays.
+		r.Plugin, r.Network, r.Device, r.Steps = "sriov", cache.Name, cache.DeviceID, []string{StepDevice, StepNetdev}
+		r.Original.NetdevOnly = true
+		return r, nil
+	}
 	r.Plugin, r.Network, r.Device = "sriov", cache.Name, cache.DeviceID
-	r.Original = Original{Name: was.HostIFName, LinkState: linkState(was.LinkState), Ethernet: &Ethernet{
+	r.Original = Original{Name: was.HostIFName, LinkState: linkState(was.LinkState), NetdevOnly: true, Ethernet: &Ethernet{
 		AdminMAC: was.AdminMAC, EffectiveMAC: was.EffectiveMAC, VLAN: was.Vlan, VLANQoS: was.VlanQoS,
 		VLANProto: was.VlanProto, MinTxRate: was.MinTxRate, MaxTxRate: was.MaxTxRate,
 		SpoofCheck: was.SpoofChk, Trust: was.Trust, MTU: was.MTU,
 	}}
 	r.Steps = []string{StepDevice, StepEthernet}
+	if cache.LinkState != "" {
+		r.Steps = append(r.Steps, StepLinkState)
+	}
 	if !cache.DPDKMode {
-		r.Steps = append(r.Steps, StepNetdev)
+		r.Steps = append(r.Steps, StepSettings, StepNetdev)
 	}
 	if cache.hasIPAM() {
 		r.Steps = append(r.Steps, StepIPAM)
 	}
-	// Its mark that the device is taken goes with the record.
-	r.files = append(r.files, filepath.Join(i.Sriov, "pci", filepath.Base(r.Device)))
 	return r, nil
 }
 
 func linkState(n uint32) string {
-	return map[uint32]string{1: "enable", 2: "disable"}[n] // anything else: left as it is
+	return map[uint32]string{0: "auto", 1: "enable", 2: "disable"}[n] // anything else: left as it is
+}
+
+// FromRDMA reads what rdma-cni remembers of an attachment to a network; nil when nothing.
+func (i Incumbents) FromRDMA(network string, k Key) (*Record, error) {
+	var cache struct {
+		DeviceID string `json:"deviceID"`
+	}
+	named := k
+	named.ContainerID = network + "-" + k.ContainerID // as the file is called
+	r, err := readCache(i.RDMA, named, &cache)
+	if r == nil || err != nil {
+		return r, err
+	}
+	r.ContainerID = k.ContainerID
+	r.Plugin, r.Network, r.Device, r.Steps, r.Config = "rdma", network, cache.DeviceID, []string{StepRDMA}, nil
+	return r, nil
 }
 
 // readCache reads <dir>/<container>-<interface>, where both keep their files.

@@ -72,8 +72,8 @@ func TestACacheFileOfSriovCNIIsUnderstood(t *testing.T) {
 	got, err := Incumbents{Sriov: dir}.FromSriov(key)
 	want := &Record{
 		Plugin: "sriov", Network: "roce", ContainerID: "c1", IfName: "net1", Device: "0000:18:00.3", Ready: true,
-		Steps: []string{StepDevice, StepEthernet, StepNetdev, StepIPAM},
-		Original: Original{Name: "ens1f0v1", LinkState: "enable", Ethernet: &Ethernet{
+		Steps: []string{StepDevice, StepEthernet, StepSettings, StepNetdev, StepIPAM},
+		Original: Original{Name: "ens1f0v1", LinkState: "enable", NetdevOnly: true, Ethernet: &Ethernet{
 			AdminMAC: "aa:bb:cc:dd:ee:01", EffectiveMAC: "aa:bb:cc:dd:ee:02", VLAN: 5, VLANQoS: 3, VLANProto: 0x8100,
 			MinTxRate: 10, MaxTxRate: 100, SpoofCheck: true, MTU: 9000,
 		}},
@@ -117,5 +117,21 @@ func TestAnAbsentCacheFileIsNoRecordAndATornOneAnError(t *testing.T) {
 	}
 	if r, err := (Incumbents{IBSriov: cache(t, `{"deviceID":`)}).FromIBSriov(key); r != nil || err == nil {
 		t.Errorf("torn: %v, %v", r, err)
+	}
+}
+
+func TestAStateFileOfRDMACNIIsUnderstood(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "roce1-c1-net1")
+	if err := os.WriteFile(file, []byte(`{"version":"1.0","deviceID":"0000:18:00.3","sandboxRdmaDevName":"mlx5_3","containerRdmaDevName":"mlx5_3"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Incumbents{RDMA: dir}.FromRDMA("roce1", key)
+	want := &Record{Plugin: "rdma", Network: "roce1", ContainerID: "c1", IfName: "net1", Device: "0000:18:00.3", Ready: true, Steps: []string{StepRDMA}}
+	if diff := cmp.Diff(want, got, unexported); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if other, err := (Incumbents{RDMA: dir}).FromRDMA("roce2", key); other != nil || err != nil {
+		t.Errorf("of another network: %+v, %v", other, err)
 	}
 }

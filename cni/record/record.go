@@ -36,12 +36,17 @@ type Record struct {
 	// Ready is set when ADD is through. Without it nobody uses the interface yet, or any
 	// more, and what stands here is to be undone.
 	Ready bool `json:"ready"`
+	// Until is set when nobody has the device, but it keeps the steps for another try of
+	// the same owner, and when that ends.
+	Until time.Time `json:"until,omitzero"`
 	// Steps are the names of the steps that may have changed something, in their order.
 	Steps    []string `json:"steps"`
 	Original Original `json:"original"`
 
 	GUID  GUID   `json:"guid,omitempty"`  // what the VF was given
 	PKeys []PKey `json:"pkeys,omitempty"` // where they were found in the port's table
+	// Proved: the fabric was seen to be ready for it.
+	Proved bool `json:"proved,omitempty"`
 
 	// What an IPAM plugin must be called with again to give its addresses back.
 	Config  json.RawMessage `json:"config,omitempty"`
@@ -63,6 +68,8 @@ type Original struct {
 	PortGUID  GUID      `json:"portGUID"`
 	LinkState string    `json:"linkState,omitempty"` // auto, enable, disable
 	Ethernet  *Ethernet `json:"ethernet,omitempty"`
+	// NetdevOnly: its RDMA device, if it has one, was left to others.
+	NetdevOnly bool `json:"netdevOnly,omitempty"`
 }
 
 // Ethernet is what a PF had set for a VF of an Ethernet card.
@@ -97,6 +104,8 @@ func (r *Record) Stored() bool { return r.own }
 
 // GUID is a GUID as a VF had it: zeros and ones among them, which guid refuses to read.
 type GUID guid.GUID
+
+func (g GUID) String() string { return guid.GUID(g).String() }
 
 // MarshalText writes 16 hex digits.
 func (g GUID) MarshalText() ([]byte, error) { return []byte(guid.GUID(g).Hex()), nil }

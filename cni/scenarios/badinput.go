@@ -77,4 +77,5 @@ func BadInput(t *testing.T, lab Lab) {
 var changes = map[string]bool{
 	"Unbind": true, "Bind": true, "SetVFGUID": true, "SetVFLinkState": true, "MoveNetdev": true, "RenameNetdev": true,
 	"SetNetdevUp": true, "Configure": true, "AddChild": true, "DeleteNetdev": true, "MoveRDMA": true, "ipam ADD": true,
+	"SetVFEthernet": true, "SetNetdevMTU": true, "SetNetdevAddr": true, "RouteBySource": true,
 }

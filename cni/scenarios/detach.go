@@ -14,9 +14,9 @@ import (
 )
 
 // RepeatedDel is the runtime that is not sure.
-func RepeatedDel(t *testing.T, lab Lab) {
-	n := newNode(t, lab)
-	p := n.pod("c1", 0, 0x0200000000000100)
+func RepeatedDel(t *testing.T, lab Lab, k kind) {
+	n := k.node(t, lab)
+	p := k.pod(n, "c1", 0x0200000000000100)
 	n.mustDel(p) // before there is anything
 	n.mustAdd(p)
 	for range 3 {
@@ -30,10 +30,10 @@ func RepeatedDel(t *testing.T, lab Lab) {
 }
 
 // DelWithoutNetNS is a container whose sandbox died first.
-func DelWithoutNetNS(t *testing.T, lab Lab) {
-	n := newNode(t, lab)
+func DelWithoutNetNS(t *testing.T, lab Lab, k kind) {
+	n := k.node(t, lab)
 	for _, empty := range []bool{false, true} {
-		p := n.pod("c1", 0, 0x0200000000000100)
+		p := k.pod(n, "c1", 0x0200000000000100)
 		n.mustAdd(p)
 		lab.EndNetNS(p.ns)
 		if empty {
@@ -57,15 +57,22 @@ func (n *node) withoutGUID(pci host.PCI) {
 }
 
 // DelWithoutRecord is a node that lost /var/lib/cni.
-func DelWithoutRecord(t *testing.T, lab Lab) {
-	n := newNode(t, lab)
-	p := n.pod("c1", 0, 0x0200000000000100)
+func DelWithoutRecord(t *testing.T, lab Lab, k kind) {
+	n := k.node(t, lab)
+	p := k.pod(n, "c1", 0x0200000000000100)
 	n.mustAdd(p)
 	if err := os.RemoveAll(n.env.Store.Dir()); err != nil {
 		t.Fatal(err)
 	}
 	n.mustDel(p)
-	n.withoutGUID(p.vf)
+	if p.guid != 0 {
+		n.withoutGUID(p.vf)
+	} else if now := n.settled()[p.vf].Config.Ethernet; now.VLAN != 0 || now.Trust || !now.SpoofCheck {
+		t.Errorf("the VF is not safe at home: %+v", now)
+	}
+	if left := n.ipam.left(); len(left) > 0 {
+		t.Errorf("addresses left: %v", left)
+	}
 }
 
 // DelWithTornRecord is a disk that did not keep its word; the configuration does not
@@ -110,9 +117,9 @@ func DelAfterIncumbent(t *testing.T, lab Lab) {
 }
 
 // FailedIPAM is an IPAM daemon that is away when the pod goes.
-func FailedIPAM(t *testing.T, lab Lab) {
-	n := newNode(t, lab)
-	p := n.pod("c1", 0, 0x0200000000000100)
+func FailedIPAM(t *testing.T, lab Lab, k kind) {
+	n := k.node(t, lab)
+	p := k.pod(n, "c1", 0x0200000000000100)
 	n.mustAdd(p)
 	n.faults.Plan(func(_ int, verb string) hostfake.Fault {
 		if verb == "ipam DEL" {
@@ -126,7 +133,7 @@ func FailedIPAM(t *testing.T, lab Lab) {
 	if now := n.state(p.vf); now != n.before[p.vf] {
 		t.Errorf("the VF is %+v, want it home", now)
 	}
-	next := n.pod("c2", 0, 0x0200000000000200)
+	next := k.pod(n, "c2", 0x0200000000000200)
 	n.mustAdd(next) // the VF is free, whatever IPAM says
 	n.faults.Plan(nil)
 	n.mustDel(p)
@@ -136,12 +143,12 @@ func FailedIPAM(t *testing.T, lab Lab) {
 }
 
 // LateDel is a runtime that cleans up long after the VF has gone to another pod.
-func LateDel(t *testing.T, lab Lab) {
-	n := newNode(t, lab)
-	p := n.pod("c1", 0, 0x0200000000000100)
+func LateDel(t *testing.T, lab Lab, k kind) {
+	n := k.node(t, lab)
+	p := k.pod(n, "c1", 0x0200000000000100)
 	n.mustAdd(p)
 	lab.EndNetNS(p.ns)
-	next := n.pod("c2", 0, 0x0200000000000200)
+	next := k.pod(n, "c2", 0x0200000000000200)
 	n.mustAdd(next)
 	n.mustDel(p)
 	n.inPod(next)

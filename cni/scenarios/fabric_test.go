@@ -10,7 +10,6 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/ibfabric/ibfabric/cni/host/hostfake"
-	"github.com/ibfabric/ibfabric/guid"
 )
 
 // slowly runs a story on a node whose subnet manager takes 20 s for each change.
@@ -22,11 +21,19 @@ func slowly(t *testing.T, story func(*testing.T, *node)) {
 	})
 }
 
-// rail is interface number i of a container with eight.
-func (n *node) rail(id string, i int) *pod {
-	p := n.pod(id, i, guid.GUID(0x0200000000000100+i))
-	p.ifname = fmt.Sprint("net", i+1)
-	return p
+// TestEightRailsAt20SecondsEachComeUpAtTheSecondTry: 160 s of waiting, of which a try has 90.
+func TestEightRailsAt20SecondsEachComeUpAtTheSecondTry(t *testing.T) {
+	for _, generation := range hostfake.Generations() {
+		synctest.Test(t, func(t *testing.T) {
+			lab := newFakeLab(hostfake.Options{Generation: generation, SMDelay: 20 * time.Second, BindTime: 300 * time.Millisecond, ReturnDelay: 5 * time.Second})
+			time.Sleep(time.Minute)
+			start := time.Now()
+			EightRails(t, lab)
+			if took := time.Since(start); took < 160*time.Second || took > 4*time.Minute {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
 }
 
 func TestEightRailsShareOneDeadline(t *testing.T) {

@@ -13,10 +13,10 @@ import (
 // fake has a name of its own: the method Kernel would hide a field of that name.
 type fake = *hostfake.Kernel
 
-// fakeLab is a node of the fake kernel: two cards of 32 VFs.
+// fakeLab is a node of the fake kernel: two InfiniBand cards of 32 VFs, and an Ethernet card.
 type fakeLab struct {
 	fake
-	vfs []host.PCI
+	vfs, roce []host.PCI
 }
 
 func newFakeLab(o hostfake.Options) *fakeLab {
@@ -25,10 +25,13 @@ func newFakeLab(o hostfake.Options) *fakeLab {
 		_, vfs := lab.AddPF(bus, 32, guid.GUID(0x0011000000000000|bus<<8))
 		lab.vfs = append(lab.vfs, vfs...)
 	}
+	_, lab.roce = lab.AddEthernetPF(0x5e, 8, true)
 	return lab
 }
 
 func (l *fakeLab) Kernel() host.Kernel { return l.fake }
+
+func (l *fakeLab) RoCE() []host.PCI { return l.roce }
 
 func (l *fakeLab) VFs() []host.PCI { return l.vfs }
 

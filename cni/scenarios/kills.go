@@ -19,8 +19,8 @@ func (n *node) strike(at int, fault hostfake.Fault) {
 }
 
 // addVerbs are the verbs of an ADD that goes well.
-func (n *node) addVerbs() []string {
-	p := n.pod("rehearsal", 0, 0x0200000000000100)
+func (n *node) addVerbs(k kind) []string {
+	p := k.pod(n, "rehearsal", 0x0200000000000100)
 	verbs := n.rehearse(func() { n.mustAdd(p) })
 	n.faults.Plan(nil)
 	n.mustDel(p)
@@ -29,10 +29,10 @@ func (n *node) addVerbs() []string {
 }
 
 // KilledAddThenDel is the runtime that lost its plugin and cleans up.
-func KilledAddThenDel(t *testing.T, lab Lab) {
-	n := newNode(t, lab)
-	everywhere(n.addVerbs(), func(at int, late bool, name string) {
-		p := n.pod(fmt.Sprintf("c-%d-%t", at, late), 0, 0x0200000000000100)
+func KilledAddThenDel(t *testing.T, lab Lab, k kind) {
+	n := k.node(t, lab)
+	everywhere(n.addVerbs(k), func(at int, late bool, name string) {
+		p := k.pod(n, fmt.Sprintf("c-%d-%t", at, late), 0x0200000000000100)
 		n.strike(at, hostfake.Fault{Kill: true, Late: late})
 		dead, err := hostfake.Survive(func() error { _, err := n.add(p); return err })
 		if !dead {
@@ -46,19 +46,20 @@ func KilledAddThenDel(t *testing.T, lab Lab) {
 }
 
 // KilledAddThenAdd is the runtime that lost its plugin and forgot about it.
-func KilledAddThenAdd(t *testing.T, lab Lab) {
-	n := newNode(t, lab)
-	everywhere(n.addVerbs(), func(at int, late bool, name string) {
-		p := n.pod(fmt.Sprintf("c-%d-%t", at, late), 0, 0x0200000000000100)
+func KilledAddThenAdd(t *testing.T, lab Lab, k kind) {
+	n := k.node(t, lab)
+	verbs := n.addVerbs(k)
+	everywhere(verbs, func(at int, late bool, name string) {
+		p := k.pod(n, fmt.Sprintf("c-%d-%t", at, late), 0x0200000000000100)
 		n.strike(at, hostfake.Fault{Kill: true, Late: late})
 		if dead, err := hostfake.Survive(func() error { _, err := n.add(p); return err }); !dead {
 			t.Fatalf("%s: it lived (%v)", name, err)
 		}
 		n.faults.Plan(nil)
-		if at%2 == 0 {
+		if at%2 == 0 || at == len(verbs)-1 || len(p.chain) > 1 { // its plugin, or one of them, may have come to its end
 			lab.EndNetNS(p.ns)
 		}
-		next := n.pod(p.id+"-next", 0, 0x0200000000000200)
+		next := k.pod(n, p.id+"-next", 0x0200000000000200)
 		n.mustAdd(next)
 		n.inPod(next)
 		n.mustDel(next)
@@ -71,10 +72,10 @@ func KilledAddThenAdd(t *testing.T, lab Lab) {
 var errInjected = errors.New("injected")
 
 // FailedAdd is a kernel that refuses, once.
-func FailedAdd(t *testing.T, lab Lab) {
-	n := newNode(t, lab)
-	everywhere(n.addVerbs(), func(at int, late bool, name string) {
-		p := n.pod(fmt.Sprintf("c-%d-%t", at, late), 0, 0x0200000000000100)
+func FailedAdd(t *testing.T, lab Lab, k kind) {
+	n := k.node(t, lab)
+	everywhere(n.addVerbs(k), func(at int, late bool, name string) {
+		p := k.pod(n, fmt.Sprintf("c-%d-%t", at, late), 0x0200000000000100)
 		n.strike(at, hostfake.Fault{Err: errInjected, Late: late})
 		_, err := n.add(p)
 		n.faults.Plan(nil)
@@ -85,14 +86,17 @@ func FailedAdd(t *testing.T, lab Lab) {
 		} else if !errors.Is(err, errInjected) {
 			t.Errorf("%s: the error hides its cause: %v", name, err)
 		}
+		if err != nil && len(p.chain) > 1 {
+			n.mustDel(p) // a chain is the runtime's to undo
+		}
 		n.untouched(name)
 		lab.EndNetNS(p.ns)
 	})
 }
 
 // delVerbs are the verbs of a DEL that goes well.
-func (n *node) delVerbs() []string {
-	p := n.pod("rehearsal", 0, 0x0200000000000100)
+func (n *node) delVerbs(k kind) []string {
+	p := k.pod(n, "rehearsal", 0x0200000000000100)
 	n.mustAdd(p)
 	verbs := n.rehearse(func() { n.mustDel(p) })
 	n.faults.Plan(nil)
@@ -101,10 +105,10 @@ func (n *node) delVerbs() []string {
 }
 
 // KilledDel is the runtime that calls again.
-func KilledDel(t *testing.T, lab Lab) {
-	n := newNode(t, lab)
-	everywhere(n.delVerbs(), func(at int, late bool, name string) {
-		p := n.pod(fmt.Sprintf("c-%d-%t", at, late), 0, 0x0200000000000100)
+func KilledDel(t *testing.T, lab Lab, k kind) {
+	n := k.node(t, lab)
+	everywhere(n.delVerbs(k), func(at int, late bool, name string) {
+		p := k.pod(n, fmt.Sprintf("c-%d-%t", at, late), 0x0200000000000100)
 		n.mustAdd(p)
 		n.strike(at, hostfake.Fault{Kill: true, Late: late})
 		if dead, err := hostfake.Survive(func() error { return n.del(p) }); !dead {
@@ -121,10 +125,10 @@ func KilledDel(t *testing.T, lab Lab) {
 }
 
 // FailedDel is the runtime that calls again after an error.
-func FailedDel(t *testing.T, lab Lab) {
-	n := newNode(t, lab)
-	everywhere(n.delVerbs(), func(at int, late bool, name string) {
-		p := n.pod(fmt.Sprintf("c-%d-%t", at, late), 0, 0x0200000000000100)
+func FailedDel(t *testing.T, lab Lab, k kind) {
+	n := k.node(t, lab)
+	everywhere(n.delVerbs(k), func(at int, late bool, name string) {
+		p := k.pod(n, fmt.Sprintf("c-%d-%t", at, late), 0x0200000000000100)
 		n.mustAdd(p)
 		n.strike(at, hostfake.Fault{Err: errInjected, Late: late})
 		err := n.del(p)

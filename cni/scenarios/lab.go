@@ -15,6 +15,8 @@ type Lab interface {
 	Kernel() host.Kernel
 	// VFs are free VFs of InfiniBand cards, with GUIDs, bound to their driver.
 	VFs() []host.PCI
+	// RoCE are free VFs of Ethernet cards, with RDMA devices; a lab can be without them.
+	RoCE() []host.PCI
 	NewNetNS(name string) host.NetNS
 	EndNetNS(ns host.NetNS)
 	// Program is the subnet manager's part: a port that has this GUID gets this PKey
@@ -32,11 +34,67 @@ type Scenario struct {
 
 // All are the stories that hold on every kernel.
 func All() []Scenario {
-	return []Scenario{
+	list := []Scenario{
 		{"ADD gives a pod its VF and DEL takes it back", AddAndDel},
 		{"ADD does not rebind a VF that has its GUID", NoRebind},
 		{"without isolation the RDMA device stays at home", NoIsolation},
 		{"IPoIB netdevs are made for further PKeys", Children},
+		{"DEL does with a torn record", DelWithTornRecord},
+		{"DEL understands what ib-sriov-cni left", DelAfterIncumbent},
+		{"a VF in use is not given away", InUse},
+		{"of many ADDs for one VF one wins", Race},
+		{"what is torn does not take the VF of another pod", TornAndTaken},
+		{"after a reboot fresh VFs are left alone", AfterReboot},
+		{"many ADDs at once do not disturb each other", Parallel},
+		{"bad input changes nothing", BadInput},
+		{"a RoCE VF is set up as its network says, and put back", RoCESettings},
+		{"a RoCE VF shares its RDMA device unless told otherwise", RoCEShared},
+		{"many ADDs of RoCE VFs at once do not disturb each other", RoCEParallel},
+		{"DEL understands what sriov-cni left", RoCEAfterIncumbent},
+		{"DEL understands what rdma-cni left", RDMAAfterIncumbent},
+		{"bad input of RoCE networks changes nothing", BadRoCEInput},
+		{"CHECK says what has drifted", CheckDrift},
+		{"GC of one network leaves the others", GCIsolation},
+		{"GC leaves alone whose namespace exists", GCNamespace},
+		{"GC goes on after an error and reports it", GCErrors},
+		{"gc of the node needs no list", NodeGC},
+		{"gc does not touch what is not back home", NodeGCAway},
+		{"a pod's default route stays with its first network", DefaultRoute},
+		{"rules by source can be switched off", NoSourceRoutes},
+		{"eight rails of a slow fabric come up by retries", EightRails},
+		{"what is kept for a retry is no other pod's", KeptIsOwned},
+		{"what is kept for a retry ends", KeptEnds},
+	}
+	for _, k := range kinds() {
+		for _, s := range lives() {
+			list = append(list, Scenario{s.Name + ": " + k.name, func(t *testing.T, lab Lab) { s.run(t, lab, k) }})
+		}
+	}
+	return list
+}
+
+// kind is a network that the stories of ordinary lives go through.
+type kind struct {
+	name string
+	pod  func(n *node, id string, g guid.GUID) *pod
+}
+
+func kinds() []kind {
+	return []kind{
+		{"ib-sriov", func(n *node, id string, g guid.GUID) *pod { return n.pod(id, 0, g) }},
+		{"sriov", func(n *node, id string, g guid.GUID) *pod { return n.roce(id, 0, byte(g>>8)) }},
+		{"sriov and rdma, chained", func(n *node, id string, g guid.GUID) *pod { return n.roce(id, 0, byte(g>>8)).chained() }},
+	}
+}
+
+// life is a story that every kind of network must live through.
+type life struct {
+	Name string
+	run  func(*testing.T, Lab, kind)
+}
+
+func lives() []life {
+	return []life{
 		{"an ADD killed anywhere is put right by DEL", KilledAddThenDel},
 		{"an ADD killed anywhere is put right by the next ADD", KilledAddThenAdd},
 		{"an ADD that fails anywhere leaves nothing behind", FailedAdd},
@@ -45,15 +103,7 @@ func All() []Scenario {
 		{"DEL can be repeated", RepeatedDel},
 		{"DEL does without the namespace", DelWithoutNetNS},
 		{"DEL does without the record", DelWithoutRecord},
-		{"DEL does with a torn record", DelWithTornRecord},
-		{"DEL understands what ib-sriov-cni left", DelAfterIncumbent},
 		{"an IPAM failure leaves no VF behind", FailedIPAM},
 		{"a late DEL does not touch the VF of the next pod", LateDel},
-		{"a VF in use is not given away", InUse},
-		{"of many ADDs for one VF one wins", Race},
-		{"what is torn does not take the VF of another pod", TornAndTaken},
-		{"after a reboot fresh VFs are left alone", AfterReboot},
-		{"many ADDs at once do not disturb each other", Parallel},
-		{"bad input changes nothing", BadInput},
 	}
 }

@@ -187,5 +187,19 @@ func TestAnADDThatTheRuntimeGaveUpIsUndone(t *testing.T) {
 }
 
 func addWith(ctx context.Context, n *node, p *pod) (any, error) {
-	return ibsriov.Add(ctx, n.env, p.request())
+	return ibsriov.Add(ctx, n.env, p.request(0, nil))
+}
+
+func TestNoRuleStaysInANamespaceThatOutlivesItsInterface(t *testing.T) {
+	quickly(t, hostfake.Options{}, func(*fakeLab) {}, func(t *testing.T, n *node, l *fakeLab) {
+		p := n.pod("c1", 0, 0x0200000000000100)
+		n.mustAdd(p)
+		if rules := l.Rules(p.ns); len(rules) != 1 {
+			t.Errorf("rules for %v, want one", rules)
+		}
+		n.mustDel(p)
+		if rules := l.Rules(p.ns); len(rules) > 0 {
+			t.Errorf("rules left for %v", rules)
+		}
+	})
 }

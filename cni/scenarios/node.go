@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"path/filepath"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,9 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
 
+	"github.com/ibfabric/ibfabric/cni"
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/cni/host/hostfake"
-	"github.com/ibfabric/ibfabric/cni/ibsriov"
 	"github.com/ibfabric/ibfabric/cni/plugin"
 	"github.com/ibfabric/ibfabric/cni/record"
 	"github.com/ibfabric/ibfabric/cni/txn"
@@ -35,18 +32,22 @@ type node struct {
 	env    *plugin.Env
 	ipam   *ipam
 	before map[host.PCI]vfState
+	known  map[guid.GUID]bool    // to the subnet manager
+	rails  map[string]host.NetNS // of containers with several interfaces
 }
 
 func newNode(t *testing.T, lab Lab) *node {
-	n := &node{t: t, lab: lab, faults: hostfake.NewFaults(lab.Kernel())}
+	n := &node{t: t, lab: lab, faults: hostfake.NewFaults(lab.Kernel()), rails: map[string]host.NetNS{}, known: map[guid.GUID]bool{}}
 	n.ipam = &ipam{given: map[record.Key]bool{}, faults: n.faults}
 	dir := t.TempDir()
+	infiniband, _ := cni.Named("ib-sriov")
 	n.env = &plugin.Env{
 		Kernel:     n.faults,
 		Store:      record.NewStore(filepath.Join(dir, "records")),
-		Incumbents: record.Incumbents{IBSriov: filepath.Join(dir, "ib-sriov"), Sriov: filepath.Join(dir, "sriov")},
+		Incumbents: record.Incumbents{IBSriov: filepath.Join(dir, "ib-sriov"), Sriov: filepath.Join(dir, "sriov"), RDMA: filepath.Join(dir, "rdma")},
+		Kept:       record.NewStore(filepath.Join(dir, "kept")),
 		Locks:      txn.Locks{Dir: filepath.Join(dir, "locks"), Wait: 2 * time.Minute},
-		IPAM:       n.ipam, Log: zap.NewNop(), Now: time.Now, Settle: 30 * time.Second, Undo: ibsriov.Undo,
+		IPAM:       n.ipam, Log: zap.NewNop(), Now: time.Now, Settle: 30 * time.Second, Undo: infiniband.Undo,
 	}
 	n.before = n.settled()
 	return n
@@ -59,11 +60,17 @@ type pod struct {
 	vf         host.PCI
 	guid       guid.GUID
 	config     map[string]any
+	chain      []string // the plugins, by their types; ib-sriov unless told
+	args       string   // CNI_ARGS
+	result     *types100.Result
 }
 
 // pod asks for VF number i with the GUID g in partition 0x1000, isolated and addressed.
 func (n *node) pod(id string, i int, g guid.GUID) *pod {
-	n.lab.Program(g, 0x9000, 0x7fff, 0x0020)
+	if !n.known[g] { // a retry changes nothing on the fabric
+		n.lab.Program(g, 0x9000, 0x7fff, 0x0020)
+		n.known[g] = true
+	}
 	return &pod{
 		id: id, ifname: "net1", ns: n.lab.NewNetNS(id), vf: n.lab.VFs()[i], guid: g,
 		config: map[string]any{
@@ -92,19 +99,71 @@ func (p *pod) arg(key string, value any) *pod {
 	return p
 }
 
-func (p *pod) request() plugin.Request {
-	text, err := json.Marshal(p.config)
+// request is the call for number i of the chain, with the answer of the one before it.
+func (p *pod) request(i int, previous *types100.Result) plugin.Request {
+	config := maps.Clone(p.config)
+	if i > 0 {
+		config = map[string]any{"cniVersion": p.config["cniVersion"], "name": p.config["name"], "type": p.chain[i], "deviceID": p.config["deviceID"]}
+	}
+	if previous != nil {
+		config["prevResult"] = previous
+	}
+	text, err := json.Marshal(config)
 	if err != nil {
 		panic(err) // of a map of strings
 	}
-	return plugin.Request{ContainerID: p.id, IfName: p.ifname, NetNS: p.ns, Config: text}
+	return plugin.Request{ContainerID: p.id, IfName: p.ifname, NetNS: p.ns, Args: p.args, Config: text}
 }
 
-func (n *node) add(p *pod) (*types100.Result, error) {
-	return ibsriov.Add(context.Background(), n.env, p.request())
+// plugin is number i of a pod's chain, with its environment.
+func (n *node) plugin(p *pod, i int) (cni.Plugin, *plugin.Env) {
+	name := "ib-sriov"
+	if len(p.chain) > 0 {
+		name = p.chain[i]
+	}
+	found, ok := cni.Named(name)
+	if !ok {
+		n.t.Fatalf("there is no plugin %q", name)
+	}
+	env := *n.env
+	env.Undo = found.Undo
+	if i > 0 {
+		env.Store = record.NewStore(filepath.Join(env.Store.Dir(), name))
+	}
+	return found, &env
 }
 
-func (n *node) del(p *pod) error { return ibsriov.Del(context.Background(), n.env, p.request()) }
+func (n *node) add(p *pod) (result *types100.Result, err error) {
+	for i := range max(1, len(p.chain)) {
+		found, env := n.plugin(p, i)
+		if result, err = found.Add(context.Background(), env, p.request(i, result)); err != nil {
+			return nil, err
+		}
+	}
+	p.result = result
+	return result, nil
+}
+
+// del calls the chain from its end, as runtimes do, and goes on after an error: the next
+// DEL is for what is left.
+func (n *node) del(p *pod) error {
+	for i := max(1, len(p.chain)) - 1; i >= 0; i-- {
+		found, env := n.plugin(p, i)
+		if err := found.Del(context.Background(), env, p.request(i, p.result)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *node) check(p *pod) error {
+	var errs []error
+	for i := range max(1, len(p.chain)) {
+		found, env := n.plugin(p, i)
+		errs = append(errs, found.Check(context.Background(), env, p.request(i, p.result)))
+	}
+	return errors.Join(errs...)
+}
 
 func (n *node) mustAdd(p *pod) *types100.Result {
 	n.t.Helper()
@@ -128,6 +187,8 @@ type vfState struct {
 	Config     host.VFConfig
 	Node, Port guid.GUID
 	Netdev     string
+	Addr       string // of an Ethernet VF; that of InfiniBand goes with its queue pair
+	MTU        int
 	Children   int
 	RDMA       bool
 }
@@ -135,7 +196,7 @@ type vfState struct {
 func (n *node) states() map[host.PCI]vfState {
 	n.t.Helper()
 	states := map[host.PCI]vfState{}
-	for _, pci := range n.lab.VFs() {
+	for _, pci := range slices.Concat(n.lab.VFs(), n.lab.RoCE()) {
 		states[pci] = n.state(pci)
 	}
 	return states
@@ -175,7 +236,10 @@ func (n *node) state(pci host.PCI) vfState {
 		s.Node, s.Port, s.RDMA = p.NodeGUID, p.GUID, true
 	}
 	if netdev, err := k.Netdev(ctx, host.Home, pci); err == nil {
-		s.Netdev, s.Children = netdev.Name, len(netdev.Children)
+		s.Netdev, s.MTU, s.Children = netdev.Name, netdev.MTU, len(netdev.Children)
+		if len(netdev.Addr) == 6 {
+			s.Addr = netdev.Addr.String()
+		}
 	}
 	return s
 }
@@ -203,6 +267,10 @@ func (n *node) inPod(p *pod) {
 	if err != nil || netdev.Name != p.ifname || !netdev.Up {
 		n.t.Errorf("netdev in the pod: %+v, %v", netdev, err)
 	}
+	if p.guid == 0 {
+		n.roceInPod(p)
+		return
+	}
 	port, err := k.Port(ctx, p.ns, p.vf)
 	if err != nil || port.GUID != p.guid || port.NodeGUID != p.guid || port.State != host.PortActive {
 		n.t.Errorf("port in the pod: %+v, %v; want GUID %s", port, err, p.guid)
@@ -210,43 +278,6 @@ func (n *node) inPod(p *pod) {
 	if _, err := k.RDMADevice(ctx, host.Home, p.vf); !errors.Is(err, host.ErrNotFound) {
 		n.t.Errorf("the host still sees the RDMA device (%v)", err)
 	}
-}
-
-// ipam hands out an address to each attachment and forgets none by itself.
-type ipam struct {
-	mu     sync.Mutex
-	given  map[record.Key]bool
-	calls  int
-	faults *hostfake.Faults
-}
-
-func (i *ipam) Add(_ context.Context, rec *record.Record) (*types100.Result, error) {
-	var result *types100.Result
-	err := i.faults.Point("ipam ADD", func() error {
-		i.mu.Lock()
-		defer i.mu.Unlock()
-		i.calls++
-		i.given[rec.Key()] = true
-		address := net.IPNet{IP: net.IPv4(10, 0, byte(i.calls>>8), byte(i.calls)), Mask: net.CIDRMask(16, 32)}
-		result = &types100.Result{CNIVersion: "1.0.0", IPs: []*types100.IPConfig{{Address: address}}}
-		return nil
-	})
-	return result, err
-}
-
-func (i *ipam) Del(_ context.Context, rec *record.Record) error {
-	return i.faults.Point("ipam DEL", func() error {
-		i.mu.Lock()
-		defer i.mu.Unlock()
-		delete(i.given, rec.Key())
-		return nil
-	})
-}
-
-func (i *ipam) left() []record.Key {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(i.given), func(a, b record.Key) int { return strings.Compare(a.String(), b.String()) })
 }
 
 // rehearse counts the verbs of a call by letting it through.

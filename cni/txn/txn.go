@@ -27,7 +27,17 @@ type Step struct {
 	// OnDisk: what Do changes outlives a reboot, and is no property of the device. All
 	// other steps are about the kernel's state, which a reboot has reset.
 	OnDisk bool
+	// Keep: stays when the attachment is kept for another try (see Engine.Kept).
+	Keep bool
 }
+
+// PendingError is the error of a step that has done all there is to do on this node: what
+// is missing, others must do, and are perhaps about to.
+type PendingError struct{ Err error }
+
+func (e *PendingError) Error() string { return e.Err.Error() }
+
+func (e *PendingError) Unwrap() error { return e.Err }
 
 // Engine runs steps. The caller holds the lock of the record's device.
 type Engine struct {
@@ -38,6 +48,12 @@ type Engine struct {
 	Steps func(*record.Record) []Step
 	// UndoTime bounds an undoing, which no caller's deadline cuts short.
 	UndoTime time.Duration
+
+	// Kept is where the records go of devices that keep some steps for another try of
+	// their owner, so that it need not begin anew. KeepUntil says for how long; nil: no
+	// device keeps anything.
+	Kept      *record.Store
+	KeepUntil func() time.Time
 }
 
 // Apply writes the record and does the steps. If one fails, it and those before it are
@@ -53,12 +69,13 @@ func (e *Engine) Apply(ctx context.Context, rec *record.Record, steps []Step) er
 	}
 	for i, step := range steps {
 		if err := e.do(ctx, step); err != nil {
-			return errors.Join(err, e.undo(ctx, rec, steps[:i+1]))
+			var pending *PendingError
+			return errors.Join(err, e.undo(ctx, rec, steps[:i+1], errors.As(err, &pending)))
 		}
 	}
 	rec.Ready = true
 	if err := e.Store.Write(rec); err != nil {
-		return errors.Join(err, e.undo(ctx, rec, steps))
+		return errors.Join(err, e.undo(ctx, rec, steps, false))
 	}
 	return nil
 }
@@ -79,10 +96,22 @@ func (e *Engine) do(ctx context.Context, step Step) error {
 // Revert undoes all that the record holds and forgets it. Whatever fails, the rest is
 // undone; the record then holds what is left, and Revert can be called again.
 func (e *Engine) Revert(ctx context.Context, rec *record.Record) error {
-	return e.undo(ctx, rec, e.Steps(rec))
+	return e.undo(ctx, rec, e.Steps(rec), false)
 }
 
-func (e *Engine) undo(ctx context.Context, rec *record.Record, steps []Step) error {
+// Leave is Revert, but the device keeps its steps for another try, if it has any.
+func (e *Engine) Leave(ctx context.Context, rec *record.Record) error {
+	return e.undo(ctx, rec, e.Steps(rec), true)
+}
+
+// Release undoes what a device has kept. The record is one of Kept.
+func (e *Engine) Release(ctx context.Context, rec *record.Record) error {
+	kept := *e
+	kept.Store = e.Kept
+	return kept.Revert(ctx, rec)
+}
+
+func (e *Engine) undo(ctx context.Context, rec *record.Record, steps []Step, keep bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.UndoTime)
 	defer cancel()
 	boot, err := e.Node.BootID(ctx)
@@ -90,10 +119,11 @@ func (e *Engine) undo(ctx context.Context, rec *record.Record, steps []Step) err
 		return err
 	}
 	rebooted := rec.BootID != "" && rec.BootID != boot
+	keep = keep && !rebooted && e.keeps(rec, steps)
 	var failed []Step
 	var errs []error
 	for _, step := range slices.Backward(steps) {
-		if step.Undo == nil || !covers(rec, step) || rebooted && !step.OnDisk {
+		if step.Undo == nil || !covers(rec, step) || rebooted && !step.OnDisk || keep && step.Keep {
 			continue
 		}
 		start := time.Now()
@@ -104,7 +134,10 @@ func (e *Engine) undo(ctx context.Context, rec *record.Record, steps []Step) err
 			failed = append(failed, step)
 		}
 	}
-	if len(errs) == 0 {
+	if len(errs) == 0 && keep {
+		errs = append(errs, e.keep(rec, steps))
+	}
+	if errors.Join(errs...) == nil {
 		return e.Store.Remove(rec)
 	}
 	rec.Steps, rec.Ready, rec.Torn = left(rec, steps, failed), false, nil
@@ -127,6 +160,26 @@ func left(rec *record.Record, steps, failed []Step) []string {
 		}
 	}
 	return list
+}
+
+// keeps reports whether the record has something that can be kept.
+func (e *Engine) keeps(rec *record.Record, steps []Step) bool {
+	return e.KeepUntil != nil && rec.Stored() && rec.Torn == nil &&
+		slices.ContainsFunc(steps, func(s Step) bool { return s.Keep && covers(rec, s) })
+}
+
+// keep writes down what the device keeps before its attachment is forgotten. A death in
+// between leaves both records, which have the same to say of how the device was.
+func (e *Engine) keep(rec *record.Record, steps []Step) error {
+	kept := *rec
+	kept.Ready, kept.Until, kept.Steps = false, e.KeepUntil(), nil
+	for i, s := range steps {
+		if covers(rec, s) && (s.Keep || i == 0) { // the first step is the device's own
+			kept.Steps = append(kept.Steps, s.Name)
+		}
+	}
+	e.Log.Info("kept for another try", zap.String("device", rec.Device), zap.Strings("steps", kept.Steps), zap.Time("until", kept.Until))
+	return e.Kept.Write(&kept)
 }
 
 // InUseError says that a device belongs to another attachment that still exists.

@@ -301,3 +301,43 @@ func TestALockIsWaitedForUntilTheDeadline(t *testing.T) {
 		again()
 	})
 }
+
+func TestWhatIsKeptForAnotherTryIsUndoneWhenItIsReleased(t *testing.T) {
+	w := newWorld(t)
+	w.Kept = record.NewStore(t.TempDir())
+	until := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	w.KeepUntil = func() time.Time { return until }
+	list := func() []Step {
+		l := w.steps()
+		l[1].Keep = true // a is the device's own, b is kept, the address is not
+		return l
+	}
+	w.Steps = func(*record.Record) []Step { return list() }
+	for name, why := range map[string]error{"not ready": &PendingError{errors.New("not yet")}, "broken": errors.New("no")} {
+		w.fail["do address"] = why
+		if err := w.Apply(t.Context(), w.record("c1"), list()); !errors.Is(err, why) {
+			t.Errorf("%s: %v", name, err)
+		}
+		kept, err := w.Kept.All()
+		if err != nil || len(w.records()) != 0 {
+			t.Errorf("%s: %v, records %v", name, err, w.records())
+		}
+		if name == "broken" {
+			if len(kept) != 0 {
+				t.Errorf("kept %+v after an error of the node", kept)
+			}
+			w.clean()
+			continue
+		}
+		if len(kept) != 1 || !slices.Equal(kept[0].Steps, []string{"a", "b"}) || !kept[0].Until.Equal(until) || !w.state["b"] || w.state["address"] {
+			t.Fatalf("kept %+v, state %v", kept, w.state)
+		}
+		if err := w.Release(t.Context(), kept[0]); err != nil {
+			t.Fatal(err)
+		}
+		w.clean()
+		if left, _ := w.Kept.All(); len(left) != 0 {
+			t.Errorf("still kept: %+v", left)
+		}
+	}
+}

@@ -7,8 +7,6 @@ import (
 	"syscall"
 	"time"
 
-	types100 "github.com/containernetworking/cni/pkg/types/100"
-
 	"github.com/ibfabric/ibfabric/cni/host"
 )
 
@@ -99,16 +97,31 @@ func (k *Kernel) SetNetdevUp(_ context.Context, ns host.NetNS, index int, up boo
 	return nil
 }
 
-// Configure implements host.Netdevs.
-func (k *Kernel) Configure(_ context.Context, ns host.NetNS, name string, result *types100.Result) error {
+// SetNetdevMTU implements host.Netdevs.
+func (k *Kernel) SetNetdevMTU(_ context.Context, ns host.NetNS, index, mtu int) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.has(ns) || !k.names(ns)[name] {
-		return fmt.Errorf("netdev %s in %s: %w", name, ns, host.ErrNotFound)
+	n, err := k.netdevAt(ns, index)
+	if err == nil {
+		n.MTU = mtu
 	}
-	for _, ip := range result.IPs {
-		k.addresses[address{ns, name}] += ip.Address.String() + " "
+	return err
+}
+
+// SetNetdevAddr implements host.Netdevs. As cards do, it refuses another address than the
+// one that the PF has set, unless the VF is trusted.
+func (k *Kernel) SetNetdevAddr(_ context.Context, ns host.NetNS, index int, addr host.MAC) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n, err := k.netdevAt(ns, index)
+	if err != nil {
+		return err
 	}
+	admin := n.of.config.Ethernet
+	if admin.MAC != (host.MAC{}) && admin.MAC != addr && !admin.Trust {
+		return fmt.Errorf("setting the address of %s to %s: %w", n.Name, addr, syscall.EPERM)
+	}
+	n.Addr = addr[:]
 	return nil
 }
 
@@ -164,8 +177,8 @@ func (k *Kernel) RDMADevice(_ context.Context, ns host.NetNS, pci host.PCI) (hos
 	return f.dev.rdma, nil
 }
 
-// MoveRDMA implements host.RDMA. It resets the device's clients: the IPoIB netdev ends,
-// wherever it is, and a new one is made.
+// MoveRDMA implements host.RDMA. It resets the device's clients: an IPoIB netdev ends,
+// wherever it is, and a new one is made. An Ethernet card's netdev is no client.
 func (k *Kernel) MoveRDMA(_ context.Context, from host.NetNS, index uint32, to host.NetNS) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -180,12 +193,15 @@ func (k *Kernel) MoveRDMA(_ context.Context, from host.NetNS, index uint32, to h
 		if f.dev == nil || f.dev.rdma.Index != index || f.dev.ns != from {
 			continue
 		}
-		delete(k.addresses, address{f.dev.netdev.ns, f.dev.netdev.Name})
 		f.dev.ns = to
+		if f.ethernet {
+			return nil
+		}
+		delete(k.addresses, address{f.dev.netdev.ns, f.dev.netdev.Name})
 		if k.options.Generation == HostNetdev {
 			to = host.Home
 		}
-		k.makeNetdev(f.dev, to, time.Now())
+		k.makeNetdev(f, f.dev, to, time.Now())
 		return nil
 	}
 	return fmt.Errorf("RDMA device %d in %s: %w", index, from, host.ErrNotFound)
@@ -200,6 +216,9 @@ func (k *Kernel) Port(_ context.Context, ns host.NetNS, pci host.PCI) (host.Port
 		return host.Port{}, err
 	}
 	d := f.dev
+	if f.ethernet {
+		return host.Port{NodeGUID: d.node, Ethernet: true, State: host.PortActive}, nil
+	}
 	p := host.Port{NodeGUID: d.node, GUID: d.port, State: host.PortDown}
 	if f.config.LinkState == host.Disable || !d.port.IsValid() {
 		return p, nil

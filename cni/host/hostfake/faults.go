@@ -136,6 +136,10 @@ func (s *Faults) SetVFLinkState(ctx context.Context, vf host.VF, state host.Link
 	return s.do("SetVFLinkState", func() error { return s.kernel.SetVFLinkState(ctx, vf, state) })
 }
 
+func (s *Faults) SetVFEthernet(ctx context.Context, vf host.VF, to host.Ethernet) error {
+	return s.do("SetVFEthernet", func() error { return s.kernel.SetVFEthernet(ctx, vf, to) })
+}
+
 func (s *Faults) Netdev(ctx context.Context, ns host.NetNS, pci host.PCI) (host.Netdev, error) {
 	return at(s, "Netdev", func() (host.Netdev, error) { return s.kernel.Netdev(ctx, ns, pci) })
 }
@@ -154,6 +158,30 @@ func (s *Faults) SetNetdevUp(ctx context.Context, ns host.NetNS, index int, up b
 
 func (s *Faults) Configure(ctx context.Context, ns host.NetNS, name string, result *types100.Result) error {
 	return s.do("Configure", func() error { return s.kernel.Configure(ctx, ns, name, result) })
+}
+
+func (s *Faults) SetNetdevMTU(ctx context.Context, ns host.NetNS, index, mtu int) error {
+	return s.do("SetNetdevMTU", func() error { return s.kernel.SetNetdevMTU(ctx, ns, index, mtu) })
+}
+
+func (s *Faults) SetNetdevAddr(ctx context.Context, ns host.NetNS, index int, addr host.MAC) error {
+	return s.do("SetNetdevAddr", func() error { return s.kernel.SetNetdevAddr(ctx, ns, index, addr) })
+}
+
+func (s *Faults) Configured(ctx context.Context, ns host.NetNS, name string, result *types100.Result, bySource bool) error {
+	return s.do("Configured", func() error { return s.kernel.Configured(ctx, ns, name, result, bySource) })
+}
+
+func (s *Faults) HasDefaultRoute(ctx context.Context, ns host.NetNS, v6 bool) (bool, error) {
+	return at(s, "HasDefaultRoute", func() (bool, error) { return s.kernel.HasDefaultRoute(ctx, ns, v6) })
+}
+
+func (s *Faults) RouteBySource(ctx context.Context, ns host.NetNS, name string, result *types100.Result) error {
+	return s.do("RouteBySource", func() error { return s.kernel.RouteBySource(ctx, ns, name, result) })
+}
+
+func (s *Faults) UnrouteBySource(ctx context.Context, ns host.NetNS, name string) error {
+	return s.do("UnrouteBySource", func() error { return s.kernel.UnrouteBySource(ctx, ns, name) })
 }
 
 func (s *Faults) AddChild(ctx context.Context, ns host.NetNS, parent int, name string, entry uint16) error {

@@ -2,6 +2,7 @@ package hostfake
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"syscall"
 	"time"
@@ -28,20 +29,44 @@ func (k *Kernel) settle(f *function) {
 	}
 	if !d.back.IsZero() && !now.Before(d.back) {
 		d.ns = host.Home
-		k.makeNetdev(d, host.Home, d.back)
+		k.netdevHome(f, d)
 		d.back = time.Time{}
 	}
 	n := d.netdev
 	if k.options.UdevDelay > 0 && n.ns == host.Home && !n.renamed && !now.Before(n.appears.Add(k.options.UdevDelay)) {
-		n.Name, n.renamed = udevName(f.pci), true
+		n.Name, n.renamed = f.prefix("ib", "en")+udevName(f.pci), true
 	}
+}
+
+// netdevHome is what the end of a namespace does to its netdev: IPoIB makes a new one, a
+// card's own comes as it is, under its name if that is free.
+func (k *Kernel) netdevHome(f *function, d *device) {
+	if !f.ethernet {
+		k.makeNetdev(f, d, host.Home, d.back)
+		return
+	}
+	n := d.netdev
+	if n.ns != nowhere {
+		return
+	}
+	if k.names(host.Home)[n.Name] {
+		n.Name = firstFree("dev", k.names(host.Home))
+	}
+	n.ns, n.Up = host.Home, false
 }
 
 // udevName is the persistent name that udev makes of an address.
 func udevName(pci host.PCI) string {
 	var domain, bus, device, function int
 	_, _ = fmt.Sscanf(string(pci), "%x:%x:%x.%x", &domain, &bus, &device, &function)
-	return fmt.Sprintf("ibp%ds%df%d", bus, device, function)
+	return fmt.Sprintf("p%ds%df%d", bus, device, function)
+}
+
+func (f *function) prefix(infiniband, ethernet string) string {
+	if f.ethernet {
+		return ethernet
+	}
+	return infiniband
 }
 
 // probe lets the driver make devices of a function, if it is one that does.
@@ -51,24 +76,39 @@ func (k *Kernel) probe(f *function) {
 	}
 	k.lastRDMA++
 	d := &device{node: f.config.NodeGUID, port: f.config.PortGUID, since: time.Now()}
+	if m := f.config.Ethernet.MAC; m != (host.MAC{}) {
+		d.node = guid.GUID(m[0])<<56 | guid.GUID(m[1])<<48 | guid.GUID(m[2])<<40 | 0xfffe<<24 | guid.GUID(m[3])<<16 | guid.GUID(m[4])<<8 | guid.GUID(m[5])
+	}
 	d.rdma = host.RDMADevice{Index: k.lastRDMA, Name: k.freeRDMAName()}
-	k.makeNetdev(d, host.Home, time.Now())
+	k.makeNetdev(f, d, host.Home, time.Now())
 	f.dev = d
 }
 
 // makeNetdev gives a device a new netdev in place of the one it has.
-func (k *Kernel) makeNetdev(d *device, ns host.NetNS, at time.Time) {
+func (k *Kernel) makeNetdev(f *function, d *device, ns host.NetNS, at time.Time) {
 	k.lastIndex++
 	d.netdev = nil // its own old name is free again
+	n := &netdev{of: f, ns: ns, appears: at.Add(k.options.NetdevDelay)}
+	n.Index, n.Name = k.lastIndex, firstFree(f.prefix("ib", "eth"), k.names(ns))
+	if n.MTU, n.Addr = 4092, ipoibAddr(d.port); f.ethernet {
+		n.MTU, n.Addr = 1500, etherAddr(f)
+	}
+	d.netdev = n
+}
+
+func ipoibAddr(port guid.GUID) []byte {
 	addr := make([]byte, 20)
-	for i := range 8 {
-		addr[12+i] = byte(d.port >> (56 - 8*i))
+	binary.BigEndian.PutUint64(addr[12:], uint64(port))
+	return addr
+}
+
+// etherAddr is what the PF has set, else the VF's own.
+func etherAddr(f *function) []byte {
+	m := f.config.Ethernet.MAC
+	if m == (host.MAC{}) {
+		m = host.MAC{0x02, 0xbb, 0, 0, byte(f.vf.Index >> 8), byte(f.vf.Index)}
 	}
-	d.netdev = &netdev{
-		Netdev:  host.Netdev{Index: k.lastIndex, Name: k.freeName(ns), MTU: 4092, Addr: addr},
-		ns:      ns,
-		appears: at.Add(k.options.NetdevDelay),
-	}
+	return m[:]
 }
 
 func (k *Kernel) freeRDMAName() string {
@@ -80,8 +120,6 @@ func (k *Kernel) freeRDMAName() string {
 	}
 	return firstFree("mlx5_", taken)
 }
-
-func (k *Kernel) freeName(ns host.NetNS) string { return firstFree("ib", k.names(ns)) }
 
 func (k *Kernel) names(ns host.NetNS) map[string]bool {
 	taken := map[string]bool{}
@@ -193,5 +231,25 @@ func (k *Kernel) SetVFLinkState(_ context.Context, vf host.VF, state host.LinkSt
 		return err
 	}
 	f.config.LinkState = state
+	return nil
+}
+
+// SetVFEthernet implements host.VFs. What comes before a refused setting stays.
+func (k *Kernel) SetVFEthernet(_ context.Context, vf host.VF, to host.Ethernet) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f, err := k.vf(vf)
+	if err != nil {
+		return err
+	}
+	if !f.ethernet {
+		return fmt.Errorf("setting %s: %w", vf, syscall.EOPNOTSUPP)
+	}
+	e := &f.config.Ethernet
+	e.MAC, e.VLAN, e.QoS, e.Proto = to.MAC, to.VLAN, to.QoS, to.Proto
+	if k.options.NoMinRate && to.MinRate != 0 {
+		return fmt.Errorf("setting the rate of %s: %w", vf, syscall.EINVAL)
+	}
+	*e = to
 	return nil
 }

@@ -11,6 +11,7 @@ package hostfake
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -41,6 +42,7 @@ type Options struct {
 	UdevDelay   time.Duration // from a netdev's appearing to its renaming; zero: never
 	ReturnDelay time.Duration // from a namespace's end to its devices' return
 	BootID      string        // "boot-1" unless told
+	NoMinRate   bool          // Ethernet PFs refuse a lower limit for a VF's rate
 }
 
 // Kernel is the fake. Its methods beyond host.Kernel set the stage.
@@ -52,7 +54,8 @@ type Kernel struct {
 	boots      int
 	functions  map[host.PCI]*function
 	namespaces map[host.NetNS]bool
-	addresses  map[address]string
+	addresses  map[address]configured
+	rules      map[rule]int
 	tables     map[guid.GUID]table
 	lastIndex  int
 	lastRDMA   uint32
@@ -60,11 +63,24 @@ type Kernel struct {
 
 var _ host.Kernel = (*Kernel)(nil)
 
-// address is what Configure gave a netdev.
+// address names a netdev that Configure was called for.
 type address struct {
 	ns   host.NetNS
 	name string
 }
+
+// configured is what it got; rule is a source address with a table of its own, that of
+// the netdev with some index.
+type (
+	configured struct {
+		ips                string
+		default4, default6 bool
+	}
+	rule struct {
+		ns host.NetNS
+		ip string
+	}
+)
 
 // table is what the subnet manager has for a port with some GUID, since when.
 type table struct {
@@ -75,12 +91,13 @@ type table struct {
 // function is a PCI function. dev is nil while no driver of the kernel's network stack
 // has it.
 type function struct {
-	pci    host.PCI
-	vf     host.VF
-	driver string
-	config host.VFConfig
-	fresh  host.VFConfig // as after a reboot
-	dev    *device
+	pci      host.PCI
+	vf       host.VF
+	ethernet bool
+	driver   string
+	config   host.VFConfig
+	fresh    host.VFConfig // as after a reboot
+	dev      *device
 }
 
 // device is what a driver made of a function, with the GUIDs it found at the time.
@@ -95,6 +112,7 @@ type device struct {
 
 type netdev struct {
 	host.Netdev
+	of      *function
 	ns      host.NetNS
 	appears time.Time
 	renamed bool // by udev, or by somebody who asked for a name
@@ -114,7 +132,7 @@ func New(options Options) *Kernel {
 	return &Kernel{
 		options: options, boot: options.BootID, boots: 1,
 		functions: map[host.PCI]*function{}, namespaces: map[host.NetNS]bool{},
-		addresses: map[address]string{}, tables: map[guid.GUID]table{}, lastIndex: 10,
+		addresses: map[address]configured{}, rules: map[rule]int{}, tables: map[guid.GUID]table{}, lastIndex: 10,
 	}
 }
 
@@ -133,6 +151,31 @@ func (k *Kernel) AddPF(bus, n int, first guid.GUID) (pf host.PCI, vfs []host.PCI
 		}
 		if first != 0 {
 			f.fresh = host.VFConfig{NodeGUID: first + guid.GUID(i), PortGUID: first + guid.GUID(i)}
+		}
+		f.config = f.fresh
+		k.addFunction(f)
+		vfs = append(vfs, f.pci)
+	}
+	return pf, vfs
+}
+
+// AddEthernetPF puts an Ethernet card into the node. The PF has given its VFs addresses
+// when macs is set; else each has one of its own making and, as such cards do, no node
+// GUID.
+func (k *Kernel) AddEthernetPF(bus, n int, macs bool) (pf host.PCI, vfs []host.PCI) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	pf = host.PCI(fmt.Sprintf("0000:%02x:00.0", bus))
+	k.addFunction(&function{pci: pf, driver: Driver, ethernet: true})
+	for i := range n {
+		f := &function{
+			pci:    host.PCI(fmt.Sprintf("0000:%02x:%02x.%d", bus, (i+1)/8, (i+1)%8)),
+			vf:     host.VF{PF: pf, Index: i},
+			driver: Driver, ethernet: true,
+		}
+		f.fresh.Ethernet.SpoofCheck = true
+		if macs {
+			f.fresh.Ethernet.MAC = host.MAC{0x02, 0xaa, 0, byte(bus), 0, byte(i)}
 		}
 		f.config = f.fresh
 		k.addFunction(f)
@@ -186,15 +229,19 @@ func (k *Kernel) EndNetNS(ns host.NetNS) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.namespaces, ns)
-	for a := range k.addresses {
-		if a.ns == ns {
-			delete(k.addresses, a)
-		}
-	}
+	maps.DeleteFunc(k.addresses, func(a address, _ configured) bool { return a.ns == ns })
+	maps.DeleteFunc(k.rules, func(r rule, _ int) bool { return r.ns == ns })
 	for _, f := range k.functions {
-		if d := f.dev; d != nil && (d.ns == ns || d.netdev.ns == ns) {
-			d.ns, d.netdev.ns, d.back = nowhere, nowhere, time.Now().Add(k.options.ReturnDelay)
-			d.netdev.Children = nil
+		d := f.dev
+		if d == nil || d.ns != ns && d.netdev.ns != ns {
+			continue
+		}
+		d.back = time.Now().Add(k.options.ReturnDelay)
+		if d.ns == ns || !f.ethernet {
+			d.ns = nowhere
+		}
+		if d.netdev.ns == ns || !f.ethernet {
+			d.netdev.ns, d.netdev.Children = nowhere, nil
 		}
 	}
 }
@@ -210,6 +257,7 @@ func (k *Kernel) Reboot() {
 	k.boot = fmt.Sprintf("boot-%d", k.boots)
 	clear(k.namespaces)
 	clear(k.addresses)
+	clear(k.rules)
 	for _, f := range k.functions {
 		f.config, f.dev = f.fresh, nil
 		if f.driver == "" {
@@ -223,7 +271,7 @@ func (k *Kernel) Reboot() {
 func (k *Kernel) Addresses(ns host.NetNS, name string) string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.addresses[address{ns, name}]
+	return k.addresses[address{ns, name}].ips
 }
 
 // BootID implements host.Node.

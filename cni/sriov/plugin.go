@@ -1,0 +1,210 @@
+package sriov
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+	"go.uber.org/zap"
+
+	"github.com/ibfabric/ibfabric/cni/host"
+	"github.com/ibfabric/ibfabric/cni/plugin"
+	"github.com/ibfabric/ibfabric/cni/record"
+	"github.com/ibfabric/ibfabric/cni/txn"
+)
+
+// Type is the plugin's CNI type.
+const Type = "sriov"
+
+const stepTune = "tune"
+
+// job is one attachment on its way in, or out: then only env and rec are set.
+type job struct {
+	*plugin.Env
+	rec  *record.Record
+	pci  host.PCI
+	pod  host.NetNS
+	conf Config
+
+	device host.Device
+	ips    *types100.Result
+}
+
+func newJob(env *plugin.Env, rec *record.Record) *job {
+	return &job{Env: env, rec: rec, pci: host.PCI(rec.Device), pod: host.NetNS(rec.NetNS)}
+}
+
+// Undo lists the steps that undo a record.
+func Undo(env *plugin.Env, rec *record.Record) []txn.Step { return newJob(env, rec).all() }
+
+// all are the steps in their order. The netdev goes first and the RDMA device after it,
+// whose GIDs come from the netdev; on the way back it is the reverse. The netdev's own
+// settings are put back last of all, when the PF no longer holds the VF to an address.
+func (j *job) all() []txn.Step {
+	return []txn.Step{
+		j.DeviceStep(j.rec),
+		{Name: record.StepSettings, Undo: j.restoreNetdev},
+		{Name: record.StepEthernet, Do: j.setEthernet, Undo: j.restoreEthernet},
+		j.LinkStateStep(j.rec, j.device.VF, j.conf.LinkState),
+		j.NetdevStep(j.rec),
+		{Name: stepTune, Do: j.tune},
+		j.RDMAStep(j.rec),
+		j.AddressStep(j.rec, j.conf.BySource, func(r *types100.Result) { j.ips = r }),
+		j.RouteStep(j.rec, func() *types100.Result { return j.ips }),
+	}
+}
+
+func (j *job) wanted() []txn.Step {
+	kernel := !j.device.UserSpace()
+	want := map[string]bool{
+		record.StepDevice:    true,
+		record.StepSettings:  kernel,
+		record.StepEthernet:  true,
+		record.StepLinkState: j.conf.LinkState != "",
+		record.StepNetdev:    kernel,
+		stepTune:             kernel,
+		record.StepRDMA:      kernel && j.conf.Isolate,
+		record.StepIPAM:      kernel && j.conf.IPAM != "",
+		plugin.StepRoutes:    kernel && j.conf.IPAM != "" && j.conf.BySource,
+	}
+	var steps []txn.Step
+	for _, s := range j.all() {
+		if want[s.Name] {
+			steps = append(steps, s)
+		}
+	}
+	return steps
+}
+
+// Add gives a pod its VF.
+func Add(ctx context.Context, env *plugin.Env, req plugin.Request) (*types100.Result, error) {
+	conf, err := ParseConfig(req.Config, req.Args)
+	if err != nil {
+		return nil, err
+	}
+	if err := env.NeedNetNS(ctx, req.NetNS); err != nil {
+		return nil, err
+	}
+	j := newJob(env, env.NewRecord(req, Type, conf.Network, string(conf.Device)))
+	j.conf = conf
+	release, err := env.Locks.Device(ctx, string(conf.Device))
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	engine := j.Engine()
+	if err := engine.Claim(ctx, j.rec); err != nil {
+		return nil, err
+	}
+	if err := j.inspect(ctx); err != nil {
+		return nil, err
+	}
+	if err := engine.Apply(ctx, j.rec, j.wanted()); err != nil {
+		return nil, err
+	}
+	j.Log.Info("attached", zap.String("device", j.rec.Device), zap.Duration("took", j.Now().Sub(j.rec.Created)))
+	return j.result(ctx)
+}
+
+// Del takes the VF back.
+func Del(ctx context.Context, env *plugin.Env, req plugin.Request) error {
+	return plugin.Del(ctx, env, req, env.Incumbents.FromSriov)
+}
+
+// Check looks whether the VF is still as the network asks.
+func Check(ctx context.Context, env *plugin.Env, req plugin.Request) error {
+	conf, err := ParseConfig(req.Config, req.Args)
+	if err != nil {
+		return err
+	}
+	return plugin.Check(ctx, env, req, env.Incumbents.FromSriov, func(ctx context.Context, rec *record.Record) error {
+		d, err := env.Kernel.Device(ctx, host.PCI(rec.Device))
+		if err != nil {
+			return err
+		}
+		config, err := env.Kernel.VFConfig(ctx, d.VF)
+		if want := conf.apply(config.Ethernet); err == nil && want != config.Ethernet {
+			err = fmt.Errorf("the PF holds %+v for %s, want %+v", config.Ethernet, rec.Device, want)
+		}
+		return err
+	})
+}
+
+// inspect looks at the device, writes down how it is, and refuses what cannot work.
+func (j *job) inspect(ctx context.Context) (err error) {
+	if j.device, err = j.Kernel.Device(ctx, j.pci); err != nil {
+		if errors.Is(err, host.ErrNotFound) {
+			return plugin.Invalid("deviceID", "this node has no PCI device %s", j.pci)
+		}
+		return err
+	}
+	if !j.device.IsVF() {
+		return plugin.Invalid("deviceID", "%s is a PF; give the device plugin VFs of it", j.pci)
+	}
+	if j.rec.Original.Driver, err = j.DriverOf(ctx, j.device, j.rec); err != nil {
+		return err
+	}
+	if j.device.Driver == "" { // somebody died between unbind and bind
+		if err := j.Rebind(ctx, j.pci, j.rec.Original.Driver); err != nil {
+			return err
+		}
+		j.device.Driver = j.rec.Original.Driver
+	}
+	config, err := j.Kernel.VFConfig(ctx, j.device.VF)
+	if err != nil {
+		return err
+	}
+	j.rec.Original.LinkState = config.LinkState.String()
+	j.rec.Original.Ethernet = remember(config.Ethernet)
+	j.rec.Original.NetdevOnly = !j.conf.Isolate
+	if j.device.UserSpace() {
+		return nil
+	}
+	return j.inspectDevices(ctx)
+}
+
+func (j *job) inspectDevices(ctx context.Context) error {
+	if j.conf.Isolate {
+		if err := j.NeedExclusive(ctx); err != nil {
+			return err
+		}
+		if _, err := j.AwaitRDMA(ctx, j.pci); err != nil {
+			return fmt.Errorf("%w; is it in another pod, or is mlx5_ib not loaded?", err)
+		}
+	}
+	n, err := plugin.Await(ctx, j.Settle, func() (host.Netdev, error) { return j.Kernel.Netdev(ctx, host.Home, j.pci) })
+	if err != nil {
+		return err
+	}
+	if len(n.Addr) != 6 {
+		return plugin.Invalid("deviceID", "%s has an InfiniBand port; use the plugin ib-sriov", j.pci)
+	}
+	j.rec.Original.Name = n.Name
+	j.rec.Original.Ethernet.MTU, j.rec.Original.Ethernet.EffectiveMAC = n.MTU, net.HardwareAddr(n.Addr).String()
+	return nil
+}
+
+// result is what ADD answers: the interface, and what IPAM gave it.
+func (j *job) result(ctx context.Context) (*types100.Result, error) {
+	result := &types100.Result{CNIVersion: types100.ImplementedSpecVersion}
+	if j.ips != nil {
+		result = j.ips
+	}
+	i := &types100.Interface{Name: j.rec.IfName, Sandbox: j.rec.NetNS, PciID: j.rec.Device}
+	result.Interfaces = []*types100.Interface{i}
+	if j.device.UserSpace() {
+		if j.conf.MAC != nil {
+			i.Mac = j.conf.MAC.String()
+		}
+		return result, nil
+	}
+	n, err := plugin.Await(ctx, time.Second, func() (host.Netdev, error) { return j.Kernel.Netdev(ctx, j.pod, j.pci) })
+	if err != nil {
+		return nil, errors.Join(err, j.Engine().Revert(ctx, j.rec))
+	}
+	i.Mac, i.Mtu = n.Addr.String(), n.MTU
+	return result, nil
+}
