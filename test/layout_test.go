@@ -59,7 +59,7 @@ func allowed(name, own string, may map[string][]string) bool {
 	case "controller": // and what it is made of; never ufm
 		return own == "guid" || own == "pkey" || strings.HasPrefix(own, "controller/")
 	case "cni": // and what it is made of; never the controller's side
-		return own == "guid" || own == "pkey" || strings.HasPrefix(own, "cni/")
+		return own == "guid" || own == "pkey" || own == "cni" || strings.HasPrefix(own, "cni/")
 	case "cmd", "test":
 		return true
 	default:
