@@ -249,6 +249,7 @@ func (c *Controller) settle(g guid.GUID, claims []claim) {
 func (c *Controller) claimRows() {
 	rows := c.ledger.All()
 	c.foundRows(rows)
+	c.keepSpoilt()
 	var newest ledger.Row
 	for _, r := range rows {
 		if r.State == ledger.Assigned && !r.Since.Before(newest.Since) {
@@ -260,15 +261,41 @@ func (c *Controller) claimRows() {
 
 // foundRows takes the GUIDs of rows in the pool. A row outside the ranges, from before
 // they were changed, counts all the same: nobody is given its GUID.
+//
+// Held ones come first: an interface that was edited had another GUID before.
 func (c *Controller) foundRows(rows []ledger.Row) {
+	slices.SortStableFunc(rows, func(a, b ledger.Row) int { return cmp.Compare(b.State, a.State) })
 	for _, r := range rows {
+		if o, ok := c.pool.Holder(r.GUID); ok && o == spoiltOwner(r.GUID) {
+			_ = c.pool.Free(r.GUID) // somebody mended its row
+		}
 		take := c.pool.Assign
 		if r.State == ledger.Held {
 			take = func(o guid.Owner, g guid.GUID) error { return c.pool.Hold(g, o) }
 		}
+		err := take(r.Owner(), r.GUID)
+		var taken *guid.TakenError
+		if errors.As(err, &taken) && taken.GUID != r.GUID {
+			err = c.keepBoth(r, taken.GUID)
+		}
 		var outside *guid.OutOfRangeError
-		if err := take(r.Owner(), r.GUID); err != nil && !errors.As(err, &outside) {
+		if err != nil && !errors.As(err, &outside) {
 			c.rec.Log(record.GUIDConflict, record.Fields{Pod: r.Pod, UID: r.UID, GUIDs: []guid.GUID{r.GUID}, Err: err})
 		}
 	}
+}
+
+// keepBoth keeps two GUIDs of one interface from all other pods. The pool knows one GUID an
+// owner, so that it must hold both. Two live rows are told of: which of the GUIDs the pod
+// uses nobody can tell.
+func (c *Controller) keepBoth(r ledger.Row, other guid.GUID) error {
+	if c.pool.Contains(r.GUID) {
+		if err := errors.Join(c.pool.Release(other, r.Owner()), c.pool.Hold(r.GUID, r.Owner())); err != nil {
+			return err
+		}
+	}
+	if r.State == ledger.Held {
+		return nil
+	}
+	return fmt.Errorf("interface %s has two rows in the ledger, guid %s and guid %s: no other pod gets either; delete the pod, and both leave", r.Interface, other, r.GUID)
 }

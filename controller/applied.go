@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"cmp"
+
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/pkey"
 )
@@ -38,6 +40,16 @@ func (v *view) awaited(p pkey.PKey) (before string, waits bool) {
 		before, waits = text, true
 	}
 	return before, waits
+}
+
+// updated takes what LastUpdated says and returns it, or what it said before when it says
+// nothing: UFM does so until its first change, but also for a moment later on, and then
+// neither the silence nor the old text behind it is a change.
+func (v *view) updated(text string) string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.lastUpdated = cmp.Or(text, v.lastUpdated)
+	return v.lastUpdated
 }
 
 // applied takes what LastUpdated says now.

@@ -124,7 +124,7 @@ func New(cfg Config, d Deps) (*Controller, error) {
 		notes:    newNotes(),
 		networks: networkReadings{by: map[types.NamespacedName]networkReading{}},
 		refusals: &refusals{until: map[member]time.Time{}},
-		patched:  &patchedPods{versions: map[types.UID]string{}},
+		patched:  newPatchedPods(),
 		suspects: suspects{}, adopted: make(chan struct{}),
 		incumbent: newIncumbent(d.Client, d.Now),
 	}

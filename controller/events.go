@@ -163,7 +163,8 @@ func (c *Controller) networkHandler() toolscache.ResourceEventHandlerDetailedFun
 func (c *Controller) networkChanged(name types.NamespacedName) {
 	c.networks.forget(name)
 	err := c.podCache.each(func(pod *corev1.Pod) bool {
-		if strings.Contains(pod.Annotations[attach.NetworksAnnotation], name.Name) {
+		text := pod.Annotations[attach.NetworksAnnotation]
+		if strings.Contains(text, name.Name) || strings.Contains(text, `\`) { // JSON can write any letter as \u0061
 			c.pods.Add(keyOf(pod))
 		}
 		return true

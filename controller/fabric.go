@@ -21,6 +21,9 @@ type Fabric interface {
 
 // Reader is what a Fabric can do that shows its partitions. Without it nothing can be
 // verified: an answered write counts as done, and there is no drift repair.
+//
+// Partitions fails as a whole only when nothing can be told: of one partition whose members
+// cannot be read it sets Err, and Partition, asked for that one, fails.
 type Reader interface {
 	Partition(ctx context.Context, p pkey.PKey) (pkey.Partition, error)
 	Partitions(ctx context.Context) ([]pkey.Partition, error)

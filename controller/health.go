@@ -86,7 +86,7 @@ func (c *Controller) beforeChange(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("ask UFM when it last changed: %w", err)
 	}
-	return text, nil
+	return c.view.updated(text), nil
 }
 
 // catchUp waits for what a wait that failed left over. No other change runs meanwhile:
@@ -119,7 +119,7 @@ func (c *Controller) untilMoved(ctx context.Context, p pkey.PKey, before string)
 		if err != nil {
 			return fmt.Errorf("ask UFM whether the change is applied: %w", err)
 		}
-		if text != before {
+		if text = c.view.updated(text); text != before {
 			c.lastApplied.store(c.now())
 			c.view.applied(p, text)
 			return nil

@@ -37,6 +37,7 @@ func (c *Controller) hold(ctx context.Context, rows []ledger.Row) error {
 		f := rowFields(of)
 		f.Node, f.Detail = of[0].Node, "for "+c.cfg.Hold.String()
 		c.rec.Log(record.GUIDHeld, f)
+		c.pods.Add(of[0].Pod) // it may live, and wait for the next one
 	}
 	return errors.Join(failed...)
 }

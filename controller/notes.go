@@ -106,10 +106,14 @@ func (c *Controller) isOver(pod types.NamespacedName, uid types.UID) bool {
 	return !c.podCache.lives(pod, uid) && len(c.ledger.OfPod(uid)) == 0
 }
 
-// forgetOver forgets what was said of pods of a name that are over. It is for the pod's own
-// worker: from another place it might come between two words that are the same.
-func (c *Controller) forgetOver(pod types.NamespacedName) {
-	c.notes.forgetPods(pod, func(uid types.UID) bool { return c.isOver(pod, uid) })
+// forgetOver forgets what was said of pods of a name that are over, now being the one that
+// is there, if any. It is for the pod's own worker: from another place it might come
+// between two words that are the same.
+func (c *Controller) forgetOver(name types.NamespacedName, now *corev1.Pod) {
+	c.notes.forgetPods(name, func(uid types.UID) bool {
+		lives := now != nil && now.UID == uid && !isFinished(now)
+		return !lives && len(c.ledger.OfPod(uid)) == 0
+	})
 }
 
 // tell says something to a pod, once.
@@ -177,30 +181,4 @@ func (r *refusals) without(p pkey.PKey, guids []guid.GUID, now time.Time) (left 
 		left = append(left, g)
 	}
 	return left, again
-}
-
-// patchedPods are the pods that were patched lately, and what they became.
-type patchedPods struct {
-	mu       sync.Mutex // protects versions
-	versions map[types.UID]string
-}
-
-func (p *patchedPods) set(uid types.UID, version string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.versions[uid] = version
-}
-
-// known reports whether a pod was let go on by this leader.
-func (p *patchedPods) known(uid types.UID) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_, ok := p.versions[uid]
-	return ok
-}
-
-func (p *patchedPods) forget(uid types.UID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.versions, uid)
 }

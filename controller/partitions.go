@@ -125,7 +125,9 @@ func (c *Controller) read(ctx context.Context, p pkey.PKey) error {
 	defer cancel()
 	mark := c.view.mark(p)
 	part, err := c.reader.Partition(ctx, p)
-	c.health.read(err)
+	if err == nil || !c.view.isUnread(p) { // of a UFM that tells the others it says nothing
+		c.health.read(err)
+	}
 	if err != nil {
 		c.tellWaiting(p, err)
 		return fmt.Errorf("read pkey %s: %w", p, err)

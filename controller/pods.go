@@ -29,16 +29,19 @@ func (c *Controller) syncPod(ctx context.Context, key types.NamespacedName) (tim
 		return 0, err
 	}
 	c.releaseFormer(ctx, key, pod)
+	c.forgetOver(key, pod)
 	if pod == nil || isFinished(pod) {
 		c.pending.forget(key)
 		return 0, nil
 	}
 	c.ledger.SetNode(pod.UID, pod.Spec.NodeName)
-	if pod.Annotations[attach.NetworksAnnotation] == "" {
-		c.pending.forget(key)
-		return 0, nil
+	wanted, marked, err := c.wanted(ctx, pod)
+	if len(marked) > 0 && c.judgesMarks(pod) {
+		return 0, c.takeBack(ctx, pod, marked)
 	}
-	wanted, err := c.wanted(ctx, pod)
+	if err == nil {
+		c.letGoUnnamed(ctx, pod, wanted)
+	}
 	if err != nil || len(wanted) == 0 {
 		c.pending.forget(key)
 		return 0, c.refusePod(pod, err)
@@ -66,17 +69,23 @@ type want struct {
 	net attach.Network
 }
 
-// wanted reads what the pod asks of the fabric. An error is for the pod's owner.
-func (c *Controller) wanted(ctx context.Context, pod *corev1.Pod) ([]want, error) {
+// wanted reads what the pod asks of the fabric, and which of its elements call themselves
+// configured. An error is for the pod's owner.
+func (c *Controller) wanted(ctx context.Context, pod *corev1.Pod) (list []want, marked []int, err error) {
 	elements, err := attach.ParseAnnotation(pod.Namespace, pod.Annotations[attach.NetworksAnnotation])
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var list []want
-	var problems []error
+	var problems faults
 	for _, e := range elements {
 		net, ours, err := c.network(ctx, e.Network)
+		if ours && e.Configured && !c.mayBeMarked(pod, e) {
+			marked = append(marked, e.Index)
+		}
+		var missing *missingNetworkError
 		switch {
+		case e.Err != nil && errors.As(err, &missing): // what it is called may be what is wrong
+			problems = append(problems, e.Err)
 		case err != nil:
 			problems = append(problems, err)
 		case ours && e.Err != nil:
@@ -85,18 +94,23 @@ func (c *Controller) wanted(ctx context.Context, pod *corev1.Pod) ([]want, error
 			list = append(list, want{e, net})
 		}
 	}
-	return list, errors.Join(problems...)
+	return list, marked, problems.asError()
 }
 
 // assign gives every interface its GUID and its row. Interfaces that have a row keep
 // what it says, whatever the network says now.
 func (c *Controller) assign(pod *corev1.Pod, wanted []want) ([]ledger.Row, error) {
 	have := map[string]ledger.Row{}
-	for _, r := range c.ledger.OfPod(pod.UID) {
+	for _, r := range c.rowsOf(pod) {
 		have[r.Interface] = r
 	}
 	var rows, fresh []ledger.Row
-	defer func() { c.begin(pod, fresh) }()
+	defer func() {
+		if len(have) == 0 && len(fresh) > 0 {
+			c.patched.begin(pod.UID)
+		}
+		c.begin(pod, fresh)
+	}()
 	for _, w := range wanted {
 		if r, ok := have[w.Interface]; ok {
 			c.noteChangedNetwork(r, w.net)
@@ -145,6 +159,9 @@ func (c *Controller) newRow(pod *corev1.Pod, w want) (ledger.Row, error) {
 		Pod: keyOf(pod), UID: pod.UID, Interface: w.Interface, Network: w.Network,
 		Claims: w.net.Claims, Node: pod.Spec.NodeName, Since: c.now(), Seen: true,
 	}
+	if former, leaves := c.leavingOf(pod, w.Interface); leaves {
+		return r, &stillLeavingError{former}
+	}
 	var err error
 	if r.GUID = w.GUID; r.GUID == 0 && pod.Status.Phase == corev1.PodRunning {
 		// Its CNI is done: what it has is what Multus reports, and nothing new.
@@ -160,6 +177,9 @@ func (c *Controller) newRow(pod *corev1.Pod, w want) (ledger.Row, error) {
 		return r, fmt.Errorf("interface %s: %w", w.Interface, err)
 	}
 	if !c.ledger.Put(r) {
+		if former, _ := c.ledger.Get(r.GUID); former.UID == r.UID {
+			return r, &stillLeavingError{former}
+		}
 		return r, fmt.Errorf("interface %s: guid %s has a row in the ledger already", w.Interface, r.GUID)
 	}
 	return r, nil
@@ -189,56 +209,12 @@ func (c *Controller) complete(rows []ledger.Row) bool {
 	return true
 }
 
-// releaseFormer lets go what former pods of this name had, and this one when it ended.
-// Rows of pods that this leader never saw alive are the garbage collection's to judge.
-func (c *Controller) releaseFormer(ctx context.Context, key types.NamespacedName, pod *corev1.Pod) {
-	done := map[types.UID]bool{}
-	for _, r := range c.ledger.OfName(key) {
-		gone := pod == nil || pod.UID != r.UID || isFinished(pod)
-		if gone && r.Seen && r.State == ledger.Assigned && !done[r.UID] {
-			done[r.UID] = true
-			c.letGo(ctx, r.UID)
-		}
-	}
-}
-
-// letGo starts the way out of all that a pod had.
-func (c *Controller) letGo(ctx context.Context, uid types.UID) {
-	node := ""
-	if rows := c.ledger.OfPod(uid); len(rows) > 0 {
-		node = rows[0].Node
-	}
-	left := c.ledger.Leave(uid, node, c.bootID(ctx, node), c.now())
-	if len(left) == 0 {
-		return
-	}
-	c.notes.forget(string(uid))
-	c.patched.forget(uid)
-	f := rowFields(left)
-	f.Node = node
-	c.rec.Log(record.PodLeft, f)
-	for _, r := range left {
-		if !r.Sent {
-			c.dropUnsent(r)
-			continue
-		}
-		c.enqueueClaims(r)
-	}
-}
-
-// dropUnsent forgets a row that never left this process: UFM cannot know its GUID.
-func (c *Controller) dropUnsent(r ledger.Row) {
-	c.ledger.Drop(r.GUID)
-	if err := errors.Join(c.pool.Release(r.GUID, r.Owner()), c.pool.Free(r.GUID)); err != nil {
-		c.rec.Log(record.WorkFailed, record.Fields{Pod: r.Pod, GUIDs: []guid.GUID{r.GUID}, Err: err})
-	}
-}
-
 // waitForGUID tells the pod why it has no GUID, and says when to ask again.
 func (c *Controller) waitForGUID(pod *corev1.Pod, err error) (time.Duration, error) {
 	var taken *guid.TakenError
+	var leaves *stillLeavingError
 	switch {
-	case errors.As(err, &taken) && taken.Held, errors.Is(err, guid.ErrExhausted):
+	case errors.As(err, &taken) && taken.Held, errors.Is(err, guid.ErrExhausted), errors.As(err, &leaves):
 		c.tell(pod, record.PodWaiting, record.Fields{Err: c.discreet(pod, err)})
 		c.starving.add(keyOf(pod))
 	default:
@@ -260,7 +236,7 @@ func (c *Controller) discreet(pod *corev1.Pod, err error) error {
 	if r, ok := c.ledger.Get(taken.GUID); ok && r.Pod.Namespace == pod.Namespace {
 		state += " (" + r.Pod.Name + " " + r.Interface + ")"
 	}
-	if c.notes.once(string(pod.UID), "conflict "+taken.GUID.String()) {
+	if c.notes.onceTo(keyOf(pod), pod.UID, "conflict "+taken.GUID.String()) {
 		c.rec.Log(record.GUIDConflict, record.Fields{Pod: keyOf(pod), UID: pod.UID, GUIDs: []guid.GUID{taken.GUID}, Err: err})
 	}
 	return fmt.Errorf("guid %s %s", taken.GUID, state)
@@ -272,7 +248,7 @@ func (c *Controller) refusePod(pod *corev1.Pod, err error) error {
 	var missing *missingNetworkError
 	switch {
 	case err == nil:
-	case len(c.ledger.OfPod(pod.UID)) > 0:
+	case len(c.rowsOf(pod)) > 0:
 		c.tell(pod, record.PodKeeps, record.Fields{Detail: err.Error() + "; the pod keeps what it has"})
 	case errors.As(err, &missing):
 		c.tell(pod, record.PodWaiting, record.Fields{Err: err})
@@ -286,7 +262,7 @@ func (c *Controller) refusePod(pod *corev1.Pod, err error) error {
 
 // leaveBe says why a pod on one of our networks gets nothing.
 func (c *Controller) leaveBe(pod *corev1.Pod, why string) error {
-	if len(c.ledger.OfPod(pod.UID)) == 0 && why != otherGates {
+	if len(c.rowsOf(pod)) == 0 && why != otherGates {
 		c.tell(pod, record.PodIgnored, record.Fields{Detail: why})
 	}
 	return nil

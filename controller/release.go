@@ -10,12 +10,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/controller/ledger"
 	"github.com/ibfabric/ibfabric/controller/record"
+	"github.com/ibfabric/ibfabric/pkey"
 )
 
 // errStale says that a pod changed under our patch: it comes again with its backoff, by
@@ -39,31 +39,51 @@ func (c *Controller) release(ctx context.Context, pod *corev1.Pod, wanted []want
 		c.tell(pod, record.PodRefused, record.Fields{Err: err})
 		return 0, nil
 	}
-	if err := c.leading(); err != nil {
+	c.patched.sending(pod.UID)
+	version, err := c.patch(ctx, pod, old, text, gate)
+	if isRefusal(err) {
+		c.patched.refused(pod.UID)
+	}
+	if err != nil || version == "" {
 		return 0, err
+	}
+	f := podFields(pod, rows)
+	if first := c.settled(pod, version); !first.IsZero() {
+		f.Took = c.now().Sub(first)
+	}
+	c.notes.forget(string(pod.UID))
+	c.rec.Log(record.PodConfigured, f)
+	return 0, nil
+}
+
+// patch writes a pod's networks annotation anew and takes our gate away, if gate is where
+// it stands. It returns the version that the pod became, "" of one that is gone.
+func (c *Controller) patch(ctx context.Context, pod *corev1.Pod, old, text string, gate int) (version string, err error) {
+	if err := c.leading(); err != nil {
+		return "", err
 	}
 	patch, err := json.Marshal(patchOps(pod, old, text, gate, c.cfg.gate()))
 	if err != nil {
-		return 0, fmt.Errorf("patch of pod %s: %w", keyOf(pod), err)
+		return "", fmt.Errorf("patch of pod %s: %w", keyOf(pod), err)
 	}
 	var after corev1.Pod
 	after.Namespace, after.Name = pod.Namespace, pod.Name
 	err = c.client.Patch(ctx, &after, client.RawPatch(types.JSONPatchType, patch))
 	switch {
 	case apierrors.IsNotFound(err):
-		return 0, nil
-	case apierrors.IsInvalid(err), apierrors.IsConflict(err):
-		return c.patchRefused(ctx, pod, old, err)
+		return "", nil
+	case isRefusal(err):
+		return "", c.patchRefused(ctx, pod, old, err)
 	case err != nil:
-		return 0, fmt.Errorf("patch pod %s: %w", keyOf(pod), err)
+		return "", fmt.Errorf("patch pod %s: %w", keyOf(pod), err)
 	}
-	f := podFields(pod, rows)
-	if first := c.settled(pod, after.ResourceVersion); !first.IsZero() {
-		f.Took = c.now().Sub(first)
-	}
-	c.notes.forget(string(pod.UID))
-	c.rec.Log(record.PodConfigured, f)
-	return 0, nil
+	return after.ResourceVersion, nil
+}
+
+// isRefusal reports whether the API server will not have a patch: it is certain that
+// nothing came of it.
+func isRefusal(err error) bool {
+	return errors.Is(err, errStale) || apierrors.IsInvalid(err) || apierrors.IsConflict(err)
 }
 
 // settled notes that a pod has all it waited for, as of a version of it, and says since
@@ -75,20 +95,20 @@ func (c *Controller) settled(pod *corev1.Pod, version string) (since time.Time) 
 
 // patchRefused tells a pod that changed meanwhile, which is read again, from one that
 // the API server will not have like this.
-func (c *Controller) patchRefused(ctx context.Context, pod *corev1.Pod, old string, refusal error) (time.Duration, error) {
+func (c *Controller) patchRefused(ctx context.Context, pod *corev1.Pod, old string, refusal error) error {
 	var now corev1.Pod
 	err := c.client.Get(ctx, client.ObjectKeyFromObject(pod), &now)
 	switch {
 	case apierrors.IsNotFound(err):
-		return 0, nil
+		return nil
 	case err != nil:
-		return 0, fmt.Errorf("read pod %s again: %w", keyOf(pod), err)
+		return fmt.Errorf("read pod %s again: %w", keyOf(pod), err)
 	}
 	if now.UID == pod.UID && now.ResourceVersion == pod.ResourceVersion && now.Annotations[attach.NetworksAnnotation] == old {
 		c.tell(pod, record.PodRefused, record.Fields{Err: refusal})
-		return 0, fmt.Errorf("patch pod %s: %w", keyOf(pod), refusal)
+		return fmt.Errorf("patch pod %s: %w", keyOf(pod), refusal)
 	}
-	return 0, errStale
+	return errStale
 }
 
 // op is one operation of a JSON patch (RFC 6902).
@@ -98,7 +118,7 @@ type op struct {
 	Value any    `json:"value,omitempty"`
 }
 
-// patchOps are the release of a pod, under the condition that it is still the pod we
+// patchOps are the change of a pod, under the condition that it is still the pod we
 // read: the same one, with the same annotation, and our gate at its place.
 func patchOps(pod *corev1.Pod, old, text string, gate int, gateName string) []op {
 	const path = "/metadata/annotations/k8s.v1.cni.cncf.io~1networks"
@@ -126,11 +146,20 @@ func gateIndex(pod *corev1.Pod, name string) int {
 // saysSo reports whether the pod's annotation is as release would write it.
 func saysSo(wanted []want, rows []ledger.Row) bool {
 	for i, w := range wanted {
-		if !w.Configured || w.GUID != rows[i].GUID || !sameClaims(w.Recorded, rows[i].Claims) {
+		if !w.Configured || w.GUID != rows[i].GUID || !recorded(w.Recorded, rows[i].Claims) {
 			return false
 		}
 	}
 	return true
+}
+
+// recorded reports whether an element says which partitions its GUID is in. ib-kubernetes
+// v1.1.1 leaves out the one there is, and its CNI asks for none.
+func recorded(said, claims []attach.Claim) bool {
+	if len(said) == 0 && len(claims) == 1 {
+		return claims[0].Mode == pkey.Mode{Membership: pkey.Full, Index0: true}
+	}
+	return sameClaims(said, claims)
 }
 
 func writes(wanted []want, rows []ledger.Row) []attach.Write {
@@ -139,17 +168,4 @@ func writes(wanted []want, rows []ledger.Row) []attach.Write {
 		list[i] = attach.Write{Index: w.Index, GUID: rows[i].GUID, Field: w.net.GUIDField, Claims: rows[i].Claims}
 	}
 	return list
-}
-
-// isAhead reports whether the cache has not caught up with our last patch of a pod:
-// what it shows would be patched a second time.
-func (p *patchedPods) isAhead(pod *corev1.Pod) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	version, ok := p.versions[pod.UID]
-	if !ok {
-		return false
-	}
-	order, err := resourceversion.CompareResourceVersion(pod.ResourceVersion, version)
-	return err == nil && order < 0
 }

@@ -45,6 +45,9 @@ func (c *Controller) syncLoop(ctx context.Context) error {
 // syncOnce is one round. Garbage is collected after UFM was read and only then, so that
 // a row is never judged by a pod list that is older than what UFM showed (rule 8).
 func (c *Controller) syncOnce(ctx context.Context) error {
+	for _, key := range c.notes.ofPods(c.isOver) {
+		c.pods.Add(key) // its worker forgets
+	}
 	if err := c.readAll(ctx); err != nil {
 		return err
 	}
@@ -66,8 +69,8 @@ func (c *Controller) readAll(ctx context.Context) error {
 	// bounds every request.
 	marks := c.view.marks()
 	parts, err := c.reader.Partitions(ctx)
-	c.health.read(err)
 	if err != nil {
+		c.health.read(err)
 		return fmt.Errorf("read all partitions: %w", err)
 	}
 	from := ""
@@ -75,7 +78,30 @@ func (c *Controller) readAll(ctx context.Context) error {
 		from = parts[0].From
 	}
 	c.view.showAll(parts, marks, from)
+	c.health.read(nil) // who is woken by it must know already what could not be read
+	c.tellUnread(parts)
 	return nil
+}
+
+// tellUnread says which partitions could not be read, once. Of one that a row claims its
+// worker says it, and its pods hear it.
+func (c *Controller) tellUnread(parts []pkey.Partition) {
+	for _, part := range parts {
+		about := "unread " + part.PKey.String()
+		if part.Err == nil {
+			c.notes.forget(about)
+			continue
+		}
+		if !c.isClaimed(part.PKey) && c.notes.once(about, part.Err.Error()) {
+			c.rec.Log(record.WorkFailed, record.Fields{PKeys: []pkey.PKey{part.PKey}, Detail: "read UFM; who is in this partition stays unknown, the others go on", Err: part.Err})
+		}
+	}
+}
+
+// isClaimed reports whether a row claims a partition.
+func (c *Controller) isClaimed(p pkey.PKey) bool {
+	want := c.ledger.Want(p)
+	return len(want.Members)+len(want.Leaving) > 0
 }
 
 // judgeMembers compares the view with the ledger: what differs goes to the partition
@@ -86,7 +112,9 @@ func (c *Controller) judgeMembers() {
 		members, fresh := c.view.members(p)
 		if !fresh {
 			unsure[p] = true
-			c.partitions.Add(p)
+			if c.isClaimed(p) { // who is in another's partition the next full read tells
+				c.partitions.Add(p)
+			}
 			continue
 		}
 		diff := pkey.Diff(c.ledger.Want(p), members, c.pool.Contains)
@@ -104,6 +132,7 @@ func (c *Controller) judgeMembers() {
 		}
 	}
 	c.unclaimed.update(strangers, unsure, c.pool, c.now(), c.cfg.Hold)
+	c.keepSpoilt()
 	if n := len(strangers); n == 0 {
 		c.notes.forget("unclaimed")
 	} else if c.notes.exactly("unclaimed", fmt.Sprint(n)) {

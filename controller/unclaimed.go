@@ -94,3 +94,16 @@ func (u *unclaimed) count() int {
 	defer u.mu.Unlock()
 	return len(u.in)
 }
+
+// spoiltOwner stands in the pool for whoever a row that cannot be read belongs to.
+func spoiltOwner(g guid.GUID) guid.Owner {
+	return guid.Owner{UID: "spoilt", Interface: g.Hex(), Name: "a row of the ledger that cannot be read"}
+}
+
+// keepSpoilt keeps the GUIDs of rows that cannot be read from all pods. It is called each
+// round: one that somebody else keeps now may be free the next.
+func (c *Controller) keepSpoilt() {
+	for _, g := range c.ledger.Unreadable() {
+		_ = c.pool.Hold(g, spoiltOwner(g))
+	}
+}

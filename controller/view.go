@@ -18,7 +18,8 @@ type view struct {
 	base string
 	// current is the address that answered last. What another one showed may be older
 	// than what this one has: behind an address stands a standby at times.
-	current string
+	current     string
+	lastUpdated string // what LastUpdated said last; "" while it never said anything
 	// blind: the Fabric shows nothing, and its answered writes are all there is.
 	blind bool
 }
@@ -26,6 +27,7 @@ type view struct {
 // seen is one partition in the view.
 type seen struct {
 	fresh   bool
+	unread  bool // the last full read could not tell its members, which are unknown since
 	members map[guid.GUID]pkey.Mode
 	from    string // who showed it
 	// writes counts changes that were sent. A read that began before one ended says
@@ -121,7 +123,8 @@ func (v *view) show(part pkey.Partition, mark int) bool {
 	if s.writes != mark || s.busy {
 		return false
 	}
-	s.fresh, s.from, v.current = true, part.From, part.From
+	s.fresh, s.unread = true, false
+	s.from, v.current = part.From, part.From
 	s.members = make(map[guid.GUID]pkey.Mode, len(part.Members))
 	for _, m := range part.Members {
 		s.members[m.GUID] = s.stubborn(m)
@@ -163,7 +166,7 @@ func (v *view) added(p pkey.PKey, b pkey.Batch, from string) {
 	s := v.part(p)
 	s.writes++
 	v.current, s.busy = from, false
-	s.fresh = s.from == from || v.blind
+	s.fresh = (s.from == from || v.blind) && !s.unread
 	for _, g := range b.GUIDs {
 		if shown, in := s.members[g]; in && shown != b.Mode {
 			s.asked[g] = ask{b.Mode, s.asked[g].times + 1}
@@ -228,11 +231,32 @@ func (v *view) forget(p pkey.PKey, guids []guid.GUID) {
 	}
 }
 
-// showAll takes a full read, and returns the partitions that it could say something of.
+// lose notes that a full read could not tell the members of a partition. What it showed
+// before stays, as a reason to leave those GUIDs alone, and decides nothing else.
+func (v *view) lose(p pkey.PKey) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s := v.part(p)
+	s.fresh, s.unread = false, true
+}
+
+// isUnread reports whether the last full read could not tell the members of a partition.
+func (v *view) isUnread(p pkey.PKey) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.part(p).unread
+}
+
+// showAll takes a full read. What it does not list has no members; what it lists and
+// could not read is unknown.
 func (v *view) showAll(parts []pkey.Partition, marks map[pkey.PKey]int, from string) {
 	listed := map[pkey.PKey]bool{}
 	for _, part := range parts {
 		listed[part.PKey] = true
+		if part.Err != nil {
+			v.lose(part.PKey)
+			continue
+		}
 		v.show(part, marks[part.PKey])
 	}
 	for _, p := range v.pkeys() {

@@ -76,6 +76,9 @@ type Partition struct {
 	IPoIB   bool
 	Members []Member
 	From    string // the address of the UFM that said so
+	// Err says why the members could not be read. They are unknown then, not none, and
+	// nothing may be removed, held or given away on the strength of them.
+	Err error
 }
 
 // Batch is a number of GUIDs to be put into a partition in the same way.

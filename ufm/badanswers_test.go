@@ -163,10 +163,11 @@ func wantKind(t *testing.T, err error, kind Kind, says string) {
 func TestAnOddListIsReadRightOrRefused(t *testing.T) {
 	type lists map[pkey.PKey][]guid.GUID
 	for name, tc := range map[string]struct {
-		body  string
-		want  lists
-		warns bool
-		says  string // the error
+		body   string
+		want   lists
+		unread pkey.PKey // its members stay unknown
+		warns  bool
+		says   string // the error, of the whole or of the one that is unread
 	}{
 		"a guid in several partitions":   {body: `{"0x5":{"guids":[` + one + `]},"0x6":{"guids":[` + one + `]}}`, want: lists{5: {g1}, 6: {g1}}},
 		"one partition in two spellings": {body: `{"0x5":{"guids":[` + one + `]},"0X0005":{"guids":["02000000000000ab"]}}`, want: lists{5: {g1, g2}}},
@@ -180,29 +181,89 @@ func TestAnOddListIsReadRightOrRefused(t *testing.T) {
 		"empty body":                   {body: ``, says: "neither a JSON object nor a JSON list"},
 		"HTML":                         {body: `<html></html>`, says: "is this a UFM"},
 		// The partition is asked for by itself, and its answer is no better.
-		"guids of one as a string":   {body: `{"0x5":{"guids":"x"},"0x6":{"guids":[` + one + `]}}`, says: "read pkey 0x5"},
-		"guids of one left out":      {body: `{"0x5":{"partition":"a"},"0x6":{"guids":[` + one + `]}}`, says: "read pkey 0x5"},
-		"guids of one as numbers":    {body: `{"0x5":{"guids":[1,2]},"0x6":{"guids":[` + one + `]}}`, says: "read pkey 0x5"},
-		"a partition that is a list": {body: `{"0x5":[` + one + `],"0x6":{"guids":[]}}`, says: "read pkey 0x5"},
+		"guids of one as a string":   {body: `{"0x5":{"guids":"x"},"0x6":{"guids":[` + one + `]}}`, want: lists{6: {g1}}, unread: 5, says: "read pkey 0x5"},
+		"guids of one left out":      {body: `{"0x5":{"partition":"a"},"0x6":{"guids":[` + one + `]}}`, want: lists{6: {g1}}, unread: 5, says: "read pkey 0x5"},
+		"guids of one as numbers":    {body: `{"0x5":{"guids":[1,2]},"0x6":{"guids":[` + one + `]}}`, want: lists{6: {g1}}, unread: 5, says: "read pkey 0x5"},
+		"a partition that is a list": {body: `{"0x5":[` + one + `],"0x6":{"guids":[]}}`, want: lists{6: nil}, unread: 5, says: "read pkey 0x5"},
+		// What nothing can be read of is no list, whoever sent it.
+		"guids of all as a string": {body: `{"0x5":{"guids":"x"},"0x6":{"guids":"y"}}`, says: "read pkey 0x5"},
+		// The management partition holds all ports, whether UFM lists none of them or nothing.
+		"only management, without guids":            {body: `{"0x7fff":{"partition":"management","ip_over_ib":true}}`, want: lists{pkey.Default: nil}},
+		"one and management, both of them left out": {body: `{"0x5":{"partition":"a"},"0x7fff":{"partition":"management"}}`, want: lists{pkey.Default: nil}, unread: 5, says: "read pkey 0x5"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log, seen := logs()
 			cfg := config(newFake(t, answer(200, tc.body)).address())
 			cfg.Log = log
 			parts, err := newClient(t, cfg).Partitions(t.Context())
-			if tc.says != "" {
+			if tc.says != "" && tc.unread == 0 {
 				wantKind(t, err, BadAnswer, tc.says)
 				return
 			}
 			have := lists{}
 			for _, p := range parts {
-				have[p.PKey] = guidsOf(p)
+				if p.PKey == tc.unread {
+					wantKind(t, p.Err, BadAnswer, tc.says)
+					continue
+				}
+				if have[p.PKey] = guidsOf(p); p.Err != nil {
+					t.Errorf("pkey %s: %v", p.PKey, p.Err)
+				}
+			}
+			if tc.unread != 0 && len(parts) != len(tc.want)+1 {
+				t.Errorf("pkey %s is not among %+v", tc.unread, parts)
 			}
 			if diff := cmp.Diff(tc.want, have); diff != "" || err != nil {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
 			if warned := seen.FilterMessageSnippet("left out").Len(); tc.warns != (warned == 1) {
 				t.Errorf("it warned %d times", warned)
+			}
+		})
+	}
+}
+
+// What is wrong with one partition stays with it. What would meet the next one too, a UFM
+// that is gone or refuses us, is no answer about one, and asking on would cost a timeout each.
+func TestOfPartitionsThatAreOnlyNamedOneThatFailsHidesNoOther(t *testing.T) {
+	for name, tc := range map[string]struct {
+		status int
+		body   string
+		whole  bool
+	}{
+		"an error of UFM":           {500, "KeyError: 'guids'", false},
+		"not a partition":           {200, `{"error":"busy"}`, false},
+		"a refusal":                 {400, "no such thing", false},
+		"a gateway before a UFM":    {502, "Bad Gateway", true},
+		"credentials that ran out":  {401, "log in", true},
+		"no right to look into any": {403, "forbidden", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case strings.HasSuffix(r.URL.Path, "/resources/pkeys"):
+					answer(200, `["0x5","0x1000"]`)(w, r)
+				case strings.HasSuffix(r.URL.Path, "/0x5"):
+					answer(tc.status, tc.body)(w, r)
+				default:
+					answer(200, part)(w, r)
+				}
+			})
+			parts, err := newClient(t, config(f.address())).Partitions(t.Context())
+			if tc.whole {
+				if err == nil || !strings.Contains(err.Error(), "read pkey 0x5") {
+					t.Errorf("%+v, %v", parts, err)
+				}
+				return
+			}
+			if err != nil || len(parts) != 2 {
+				t.Fatalf("%+v, %v", parts, err)
+			}
+			if bad := parts[0]; bad.PKey != 0x5 || bad.Err == nil || len(bad.Members) != 0 || bad.From != f.address() {
+				t.Errorf("the one that fails: %+v", bad)
+			}
+			if good := parts[1]; good.PKey != tenant || good.Err != nil || !slices.Equal(guidsOf(good), []guid.GUID{g1}) {
+				t.Errorf("the other: %+v", good)
 			}
 		})
 	}

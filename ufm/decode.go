@@ -120,8 +120,15 @@ func decodeOne(p pkey.PKey, body json.RawMessage) (pkey.Partition, oddities, err
 	part.Name = text(object["partition"])
 	part.IPoIB = truth(object["ip_over_ib"], true)
 	raw, told := object["guids"]
-	if !told {
-		// So UFM answers when guids_data=true got lost on the way. It is not an empty one.
+	switch {
+	case !told && p == pkey.Default:
+		// It holds every port without naming one, and is nobody's to change: guids or
+		// none, there are no members to miss.
+		return part, oddities{}, nil
+	case !told:
+		// So UFM answers for a full partition when guids_data=true got lost on the way, and
+		// an empty one is seen with "guids":[]. Nothing else in the answer counts members,
+		// so that the two cannot be told apart: it is not taken for empty, in a list or alone.
 		return part, oddities{}, errors.New("it has no guids; does a proxy drop ?guids_data=true?")
 	}
 	var guids []json.RawMessage

@@ -47,6 +47,10 @@ func TestListIsReadInEveryShape(t *testing.T) {
 			body: `{"0x1":{"guids":[],"partition":""},"0x2":{"guids":null,"ip_over_ib":true},"0x3":{}}`,
 			want: []pkey.Partition{part(1), part(2), part(3)},
 		},
+		"guids of management not told": {
+			body: `{"0x7fff":{"ip_over_ib":true,"partition":"management"}}`,
+			want: []pkey.Partition{{PKey: pkey.Default, Name: "management", IPoIB: true}},
+		},
 		"guids not told": {
 			body: `{"0x1":{"ip_over_ib":true,"partition":"a"},"0x2":{"guids":[7,null,{"guid":["0200000000000001"]}]}}`,
 			want: []pkey.Partition{{PKey: 1}, {PKey: 2}}, bare: []pkey.PKey{1, 2},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -22,6 +23,8 @@ const (
 )
 
 // Partitions reads all partitions with their members, the management partition among them.
+// One that UFM lists and whose members cannot be read has its Err set and hides no other;
+// when not one can be read, that is an error.
 //
 // The list is asked for with guids_data alone: together with qos_conf, UFM leaves out one
 // of the two (nvbugs 5409095).
@@ -35,18 +38,47 @@ func (c *Client) Partitions(ctx context.Context) ([]pkey.Partition, error) {
 		return nil, err
 	}
 	c.complain(pathPKeys, from, list.odd)
-	for i, p := range list.partitions {
-		if list.bare[p.PKey] {
-			// Some versions list bare names. A partition without its members would read
-			// as an empty one, and its GUIDs as free.
-			if p, err = c.partitionAt(ctx, p.PKey, from); err != nil {
-				return nil, err
-			}
-		}
-		p.From = from
-		list.partitions[i] = p
+	if err := c.fillIn(ctx, list, from); err != nil {
+		return nil, err
+	}
+	sound := func(p pkey.Partition) bool { return p.Err == nil }
+	if parts := list.partitions; len(parts) > 0 && !slices.ContainsFunc(parts, sound) {
+		return nil, parts[0].Err // it is no list of partitions, or not of a UFM we know
 	}
 	return list.partitions, nil
+}
+
+// fillIn asks for each partition that a list only names, as some versions do. Without its
+// members it would read as an empty one, and its GUIDs as free.
+func (c *Client) fillIn(ctx context.Context, list listing, from string) error {
+	for i := range list.partitions {
+		p := &list.partitions[i]
+		if list.bare[p.PKey] {
+			one, err := c.partitionAt(ctx, p.PKey, from)
+			if err != nil && !isOfOne(err) {
+				return err
+			}
+			one.PKey, one.Err = p.PKey, err
+			*p = one
+		}
+		p.From = from
+	}
+	return nil
+}
+
+// isOfOne reports whether a failed read speaks of the one partition that was asked for.
+// No answer, 401 or a gateway's 502 would meet the next one too.
+func isOfOne(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Kind {
+	case BadAnswer, BadRequest, NotFound:
+		return true
+	default:
+		return e.Status == http.StatusInternalServerError
+	}
 }
 
 // Partition reads one partition. One that UFM does not know has no members, and is no

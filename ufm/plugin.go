@@ -53,7 +53,8 @@ func (p Plugin) RemoveGuidsFromPKey(key int, guids []net.HardwareAddr) error {
 	return err
 }
 
-// ListGuidsInUse lists the members of all partitions, each once, in the colon form.
+// ListGuidsInUse lists the members of all partitions, each once, in the colon form. It
+// fails when those of one cannot be read: what it leaves out is taken for free.
 func (p Plugin) ListGuidsInUse() ([]string, error) {
 	partitions, err := p.Client.Partitions(context.Background())
 	if err != nil {
@@ -61,6 +62,9 @@ func (p Plugin) ListGuidsInUse() ([]string, error) {
 	}
 	var list []string
 	for _, part := range partitions {
+		if part.Err != nil {
+			return nil, part.Err
+		}
 		for _, m := range part.Members {
 			list = append(list, m.GUID.String())
 		}

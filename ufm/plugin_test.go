@@ -79,3 +79,11 @@ func TestPluginRefusesWhatIsNoGUIDOrPKey(t *testing.T) {
 		}
 	}
 }
+
+// Who asks which GUIDs are in use gives the others away.
+func TestPluginListsNothingRatherThanHalf(t *testing.T) {
+	f := newFake(t, answer(200, `{"0x5":{"guids":"x"},"0x6":{"guids":[`+one+`]}}`))
+	if list, err := (Plugin{newClient(t, config(f.address()))}).ListGuidsInUse(); err == nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 
@@ -99,6 +100,7 @@ func runDoctor(t tool, args []string, kernel node.Kernel) int {
 	patient := doctor.Node{
 		Facts:  node.Look(context.Background(), paths, kernel),
 		CNIDir: o.binDir, Version: buildVersion(),
+		Collected: lastGC(filepath.Join(o.root, stateDir), time.Now()),
 	}
 	for _, name := range o.names {
 		b, err := install.Look(o.binDir, name)

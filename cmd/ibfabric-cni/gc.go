@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -17,6 +18,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/ibfabric/ibfabric/cni"
+	"github.com/ibfabric/ibfabric/cni/node"
+	"github.com/ibfabric/ibfabric/cni/node/doctor"
 	"github.com/ibfabric/ibfabric/cni/plugin"
 )
 
@@ -25,15 +28,31 @@ import (
 // the controller holds a GUID that its pod has given back.
 const (
 	keepFor      = 3 * time.Minute
-	collectEvery = 3 * time.Minute
+	collectEvery = doctor.GCEvery
 )
+
+// stateDir is the folder of records, under the node's root.
+const stateDir = "var/lib/cni/ibfabric"
 
 // mark is the file that the last gc touched, in the folder of records.
 const mark = ".collected"
 
 func collected(state string, now time.Time) bool {
+	ago := lastGC(state, now)
+	return ago.Err == nil && ago.Value >= 0 && ago.Value < collectEvery
+}
+
+// lastGC is how long ago gc ran, negative for never. A mark of the future says how far the
+// clock was set back at least.
+func lastGC(state string, now time.Time) node.Fact[time.Duration] {
 	info, err := os.Stat(filepath.Join(state, mark))
-	return err == nil && now.Sub(info.ModTime()).Abs() < collectEvery
+	if errors.Is(err, fs.ErrNotExist) {
+		return node.Fact[time.Duration]{Value: -1}
+	}
+	if err != nil {
+		return node.Fact[time.Duration]{Err: err}
+	}
+	return node.Fact[time.Duration]{Value: now.Sub(info.ModTime()).Abs()}
 }
 
 const gcUsage = `ibfabric-cni gc puts back what no pod owns any more: VFs, their GUIDs and their addresses. An
@@ -73,7 +92,7 @@ func runGC(t tool, args []string, root string) int {
 
 func collect(ctx context.Context, log *zap.Logger, root string) error {
 	var errs []error
-	state := filepath.Join(root, "var/lib/cni/ibfabric")
+	state := filepath.Join(root, stateDir)
 	// From the end of a chain, as a runtime would: the RDMA device before its netdev.
 	plugins := cni.Plugins()
 	for i := len(plugins) - 1; i >= 0; i-- {
@@ -82,6 +101,9 @@ func collect(ctx context.Context, log *zap.Logger, root string) error {
 			continue // the first plugin's round is for all that share the folder
 		}
 		errs = append(errs, plugin.Collect(ctx, env))
+		if i == 0 {
+			errs = append(errs, plugin.CollectIncumbents(ctx, env))
+		}
 	}
 	errs = append(errs, os.MkdirAll(state, 0o700), os.WriteFile(filepath.Join(state, mark), nil, 0o600))
 	if err := errors.Join(errs...); err != nil {

@@ -4,9 +4,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"go.uber.org/zap"
@@ -47,14 +50,26 @@ func newLogger(plugin, command string, args *skel.CmdArgs) (*zap.Logger, func())
 	return log, closeFile
 }
 
+// openLog opens a file that a network names, and root writes: whoever may write networks
+// must not get to any other kind of file by it, nor hold the call up by a pipe.
 func openLog(path string) (*os.File, error) {
 	if path == "" {
 		return nil, nil
 	}
+	if !filepath.IsAbs(path) || filepath.Ext(path) != ".log" {
+		return nil, fmt.Errorf("%q is no path of a log; write it as /var/log/ibfabric-cni.log", path)
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(fmt.Errorf("%s is no regular file", path), err, file.Close())
+	}
+	return file, nil
 }
 
 func logLevel(text string) zapcore.Level {

@@ -114,7 +114,7 @@ func (p program) call(command string, f func(context.Context, *plugin.Env, plugi
 
 func (p program) env(log *zap.Logger) *plugin.Env {
 	under := func(path string) string { return filepath.Join(p.root, path) }
-	state := under("var/lib/cni/ibfabric")
+	state := under(stateDir)
 	env := &plugin.Env{
 		Kernel:     host.New(host.Paths{}),
 		Store:      record.NewStore(state),

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -168,5 +169,24 @@ func TestALogFileThatCannotBeWrittenStopsNothing(t *testing.T) {
 	_, stderr, code := call(t, "ib-sriov", "DEL", `{"cniVersion":"1.0.0","name":"gpu1","logFile":"/proc/none/x"}`)
 	if code != 0 || !strings.Contains(stderr, "logFile is not written") {
 		t.Errorf("exit %d, %s", code, stderr)
+	}
+}
+
+func TestANetworkCannotHaveRootWriteAnythingButALog(t *testing.T) {
+	dir := t.TempDir()
+	other := filepath.Join(dir, "passwd")
+	pipe, link := filepath.Join(dir, "pipe.log"), filepath.Join(dir, "link.log")
+	if err := errors.Join(os.WriteFile(other, nil, 0o600), os.Symlink(other, link), syscall.Mkfifo(pipe, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{other, link, pipe, "relative.log", dir + "/new/x.sh"} {
+		file, err := openLog(path)
+		if err == nil {
+			t.Errorf("%s was opened", path)
+			_ = file.Close()
+		}
+	}
+	if _, err := os.Stat(dir + "/new"); err == nil {
+		t.Error("a folder was made for what is refused")
 	}
 }

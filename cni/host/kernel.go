@@ -104,6 +104,9 @@ type Addresses interface {
 	RouteBySource(ctx context.Context, ns NetNS, name string, result *types100.Result) error
 	// UnrouteBySource takes the rules away; the table ends with its netdev.
 	UnrouteBySource(ctx context.Context, ns NetNS, name string) error
+	// Announce tells the link's other nodes whose the result's addresses are now, once
+	// each: by ARP, and by unsolicited neighbour advertisements.
+	Announce(ctx context.Context, ns NetNS, name string, result *types100.Result) error
 }
 
 // Children is about the IPoIB netdevs for further PKeys of a port.

@@ -54,7 +54,7 @@ func describe(handle *netlink.Handle, index int, children []int) (Netdev, error)
 		return Netdev{}, err
 	}
 	attrs := link.Attrs()
-	d := Netdev{Index: index, Name: attrs.Name, Up: attrs.RawFlags&unix.IFF_UP != 0, MTU: attrs.MTU, Addr: attrs.HardwareAddr}
+	d := Netdev{Index: index, Name: attrs.Name, Up: attrs.RawFlags&unix.IFF_UP != 0, Carrier: attrs.RawFlags&unix.IFF_RUNNING != 0, MTU: attrs.MTU, Addr: attrs.HardwareAddr}
 	for _, i := range children {
 		child, err := handle.LinkByIndex(i)
 		if err != nil {

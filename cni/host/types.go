@@ -163,6 +163,7 @@ type Netdev struct {
 	Index    int
 	Name     string
 	Up       bool
+	Carrier  bool // its link is up, too
 	MTU      int
 	Addr     net.HardwareAddr // 20 bytes for IPoIB, the last 8 of them the port GUID
 	Children []Child          // IPoIB netdevs of further PKeys

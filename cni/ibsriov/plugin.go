@@ -91,6 +91,11 @@ func (j *job) wanted() []txn.Step {
 	return steps
 }
 
+// keptStep reports whether a step that an earlier try has kept is one of this try.
+func (j *job) keptStep(name string) bool {
+	return name != record.StepLinkState || j.conf.LinkState != ""
+}
+
 func (j *job) vfio() bool { return j.device.Driver == host.VFIO }
 
 // Add gives a pod its VF.
@@ -108,7 +113,7 @@ func Add(ctx context.Context, env *plugin.Env, req plugin.Request) (*types100.Re
 	j := newJob(env, env.NewRecord(req, Type, conf.Network, string(conf.Device)))
 	j.conf = conf
 	j.rec.GUID = record.GUID(conf.GUID)
-	if err := env.Sweep(ctx, j.rec.GUID, j.rec.Device); err != nil {
+	if err := env.FreeGUID(ctx, j.rec); err != nil {
 		return nil, err
 	}
 	release, err := env.Locks.Device(ctx, string(conf.Device))
@@ -124,7 +129,7 @@ func (j *job) add(ctx context.Context) (*types100.Result, error) {
 	if err := engine.Claim(ctx, j.rec); err != nil {
 		return nil, err
 	}
-	kept, err := j.TakeKept(ctx, j.rec)
+	kept, err := j.TakeKept(ctx, j.rec, j.keptStep)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +141,7 @@ func (j *job) add(ctx context.Context) (*types100.Result, error) {
 	}
 	steps := j.wanted()
 	if !j.device.IsVF() {
-		steps = steps[:1] // a PF goes to the pod as it is
+		steps, j.rec.GUID = steps[:1], 0 // a PF goes to the pod as it is
 	}
 	if err := engine.Apply(ctx, j.rec, steps); err != nil {
 		return nil, err

@@ -26,16 +26,23 @@ func (j *job) given() guid.GUID {
 // linkStateStep is kept with the GUID: a port that is down has nothing to show.
 func (j *job) linkStateStep() txn.Step {
 	step := j.LinkStateStep(j.rec, j.device.VF, j.conf.LinkState)
-	step.Keep = true
+	step.Keep = j.keeps()
 	return step
 }
+
+// keeps reports whether the VF may keep its GUID for another try. One for vfio may not:
+// nothing is waited for there, and no namespace would keep the next pod from using it.
+func (j *job) keeps() bool { return j.rec.Original.Driver != host.VFIO }
 
 // guidStep gives the VF its GUID. The PF holds it, and the VF's driver takes it over when
 // it binds: nothing is rebound that has the GUID already.
 func (j *job) guidStep() txn.Step {
 	return txn.Step{
-		Name: record.StepGUID, Keep: true,
+		Name: record.StepGUID, Keep: j.keeps(),
 		Do: func(ctx context.Context) error {
+			if err := j.RefuseGUID(j.rec); err != nil {
+				return err
+			}
 			g := j.conf.GUID
 			if err := j.setGUIDs(ctx, j.device, g, g); err != nil || j.vfio() {
 				return err

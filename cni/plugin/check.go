@@ -2,14 +2,12 @@ package plugin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
-	"github.com/containernetworking/cni/pkg/version"
 
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/cni/record"
@@ -107,23 +105,4 @@ func (e *Env) checkAddresses(ctx context.Context, req Request, rec *record.Recor
 	asked := *rec
 	asked.Config = req.Config // IPAM wants to see the answer, too
 	return errors.Join(e.Kernel.Configured(ctx, host.NetNS(rec.NetNS), rec.IfName, own, bySource), e.IPAM.Check(ctx, &asked))
-}
-
-// Previous is the answer of ADD, or of the plugin before this one in a chain.
-func Previous(config []byte) (*types100.Result, error) {
-	var conf types.PluginConf
-	if err := json.Unmarshal(config, &conf); err != nil {
-		return nil, &Error{Code: types.ErrDecodingFailure, Err: fmt.Errorf("reading the configuration: %w", err)}
-	}
-	if conf.RawPrevResult == nil {
-		return nil, Invalid("prevResult", "is missing; the runtime gives the answer of ADD here")
-	}
-	if err := version.ParsePrevResult(&conf); err != nil {
-		return nil, Invalid("prevResult", "%w", err)
-	}
-	result, err := types100.NewResultFromResult(conf.PrevResult)
-	if err != nil {
-		return nil, Invalid("prevResult", "%w", err)
-	}
-	return result, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -41,10 +42,23 @@ func (e *Env) find(ctx context.Context, req Request, incumbent func(record.Key) 
 	if err != nil {
 		e.Log.Warn("going on without it", zap.Error(err))
 	}
+	if old != nil && !isDevice(old.Device) {
+		// A cache file can hold anything, and this would become a path.
+		e.Log.Warn("the cache file names no device; only its address is given back", zap.String("device", old.Device))
+		old.Device, old.Steps = "", []string{record.StepIPAM}
+	}
 	if old == nil {
 		old = e.guess(ctx, req)
 	}
 	return []*record.Record{old}, nil
+}
+
+func isDevice(text string) bool {
+	_, err := host.ParsePCI(text)
+	if err != nil {
+		_, err = host.ParseAuxiliary(text)
+	}
+	return err == nil
 }
 
 func (e *Env) del(ctx context.Context, req Request, rec *record.Record, retry bool) error {
@@ -61,6 +75,9 @@ func (e *Env) del(ctx context.Context, req Request, rec *record.Record, retry bo
 		}
 		defer release()
 	}
+	if done, err := e.deleted(rec); done || err != nil {
+		return err
+	}
 	if err := e.salvage(rec); err != nil {
 		return err
 	}
@@ -73,6 +90,16 @@ func (e *Env) del(ctx context.Context, req Request, rec *record.Record, retry bo
 		e.Log.Info("detached", zap.String("device", rec.Device), zap.Strings("steps", rec.Steps))
 	}
 	return err
+}
+
+// deleted reports whether another DEL has done this one's work while it waited for the
+// device's lock: the device may be another pod's by now.
+func (e *Env) deleted(rec *record.Record) (bool, error) {
+	if !rec.Stored() {
+		return false, nil // salvage sees to what comes from another program
+	}
+	now, err := e.Store.Of(rec.Key())
+	return !slices.ContainsFunc(now, func(r *record.Record) bool { return r.Device == rec.Device }), err
 }
 
 // guess is the record of an attachment of which nothing is written: lost with the disk,

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/containernetworking/cni/pkg/invoke"
 	"github.com/containernetworking/cni/pkg/types"
@@ -40,47 +42,58 @@ func IPAMType(config []byte) string {
 
 // ExecIPAM calls IPAM plugins as programs, with the same call that this plugin got. It
 // passes that call explicitly: a record can be undone in the call of another attachment.
-type ExecIPAM struct{}
+type ExecIPAM struct {
+	Limit time.Duration // for one call; 0: two minutes
+}
+
+func (x ExecIPAM) exec() invoke.Exec {
+	return &boundedExec{limit: cmp.Or(x.Limit, ipamTime)}
+}
 
 // Add implements IPAM.
-func (ExecIPAM) Add(ctx context.Context, rec *record.Record) (*types100.Result, error) {
+func (x ExecIPAM) Add(ctx context.Context, rec *record.Record) (*types100.Result, error) {
 	program, err := ipamProgram(rec)
 	if err != nil {
 		return nil, err
 	}
-	result, err := invoke.ExecPluginWithResult(ctx, program, rec.Config, ipamArgs("ADD", rec), nil)
+	result, err := invoke.ExecPluginWithResult(ctx, program, rec.Config, ipamArgs("ADD", rec), x.exec())
 	if err != nil {
 		return nil, fmt.Errorf("asking IPAM plugin %s for an address: %w", IPAMType(rec.Config), err)
 	}
-	return types100.NewResultFromResult(result)
+	// Its address is taken whatever is wrong with the answer; DEL gives it back.
+	current, err := current(result)
+	if err != nil {
+		return nil, fmt.Errorf("the answer of IPAM plugin %s: %w", IPAMType(rec.Config), err)
+	}
+	return current, nil
 }
 
 // Del implements IPAM.
-func (ExecIPAM) Del(ctx context.Context, rec *record.Record) error {
-	return execIPAM(ctx, "DEL", "giving the address back to", rec)
+func (x ExecIPAM) Del(ctx context.Context, rec *record.Record) error {
+	return x.call(ctx, "DEL", "giving the address back to", rec)
 }
 
 // Check implements IPAM.
-func (ExecIPAM) Check(ctx context.Context, rec *record.Record) error {
-	return unlessUnknown(execIPAM(ctx, "CHECK", "checking the address with", rec))
+func (x ExecIPAM) Check(ctx context.Context, rec *record.Record) error {
+	return unlessUnknown(x.call(ctx, "CHECK", "checking the address with", rec))
 }
 
 // Status implements IPAM.
-func (ExecIPAM) Status(ctx context.Context, rec *record.Record) error {
-	return unlessUnknown(execIPAM(ctx, "STATUS", "asking for the status of", rec))
+func (x ExecIPAM) Status(ctx context.Context, rec *record.Record) error {
+	return unlessUnknown(x.call(ctx, "STATUS", "asking for the status of", rec))
 }
 
 // GC implements IPAM.
-func (ExecIPAM) GC(ctx context.Context, rec *record.Record) error {
-	return unlessUnknown(execIPAM(ctx, "GC", "collecting addresses with", rec))
+func (x ExecIPAM) GC(ctx context.Context, rec *record.Record) error {
+	return unlessUnknown(x.call(ctx, "GC", "collecting addresses with", rec))
 }
 
-func execIPAM(ctx context.Context, command, doing string, rec *record.Record) error {
+func (x ExecIPAM) call(ctx context.Context, command, doing string, rec *record.Record) error {
 	program, err := ipamProgram(rec)
 	if err != nil {
 		return err
 	}
-	if err := invoke.ExecPluginWithoutResult(ctx, program, rec.Config, ipamArgs(command, rec), nil); err != nil {
+	if err := invoke.ExecPluginWithoutResult(ctx, program, rec.Config, ipamArgs(command, rec), x.exec()); err != nil {
 		return fmt.Errorf("%s IPAM plugin %s: %w", doing, IPAMType(rec.Config), err)
 	}
 	return nil

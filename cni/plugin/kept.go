@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -14,7 +15,9 @@ import (
 // TakeKept gives the record of what the device has kept for the attachment that is about
 // to be made of rec, nil for nothing. What it has kept for others is undone. The caller
 // holds the device's lock, and removes the record from Kept once its own is on the disk.
-func (e *Env) TakeKept(ctx context.Context, rec *record.Record) (*record.Record, error) {
+// So its own steps must cover the kept ones: where they are not wanted, as after a change
+// of the network, nothing is taken over.
+func (e *Env) TakeKept(ctx context.Context, rec *record.Record, wanted func(step string) bool) (*record.Record, error) {
 	if e.Kept == nil {
 		return nil, nil
 	}
@@ -26,9 +29,10 @@ func (e *Env) TakeKept(ctx context.Context, rec *record.Record) (*record.Record,
 	if err != nil {
 		return nil, err
 	}
+	unwanted := func(step string) bool { return !wanted(step) }
 	var own *record.Record
 	for _, old := range kept {
-		if own == nil && old.Torn == nil && old.BootID == boot && old.GUID == rec.GUID && owner(old) == owner(rec) {
+		if own == nil && old.Torn == nil && old.BootID == boot && old.GUID == rec.GUID && owner(old) == owner(rec) && !slices.ContainsFunc(old.Steps, unwanted) {
 			e.Log.Info("going on where an earlier try ended", zap.String("device", rec.Device), zap.String("container", old.ContainerID))
 			own = old
 			continue
@@ -59,11 +63,18 @@ func (e *Env) keptFor(container string) (bool, error) {
 	}
 	kept, err := e.Kept.OfContainer(container)
 	for _, r := range kept {
-		if r.Torn == nil && e.Now().Before(r.Until) {
+		if e.lasts(r) {
 			return true, err
 		}
 	}
 	return false, err
+}
+
+// lasts reports whether what is kept has time left. More than it can have been given
+// means that the clock was set back: nobody knows then how long it has been.
+func (e *Env) lasts(kept *record.Record) bool {
+	left := kept.Until.Sub(e.Now())
+	return kept.Torn == nil && left > 0 && left <= e.KeepFor
 }
 
 // Sweep undoes what devices have kept for too long. It also ends the claim that another
@@ -76,7 +87,7 @@ func (e *Env) Sweep(ctx context.Context, g record.GUID, device string) error {
 	errs := []error{err}
 	for _, r := range all {
 		elsewhere := g != 0 && r.GUID == g && r.Device != device
-		if r.Torn == nil && e.Now().Before(r.Until) && !elsewhere {
+		if e.lasts(r) && !elsewhere {
 			continue
 		}
 		err := e.release(ctx, r)

@@ -138,3 +138,36 @@ func TestAnIPAMPluginThatDoesNotKnowACommandHasSaidNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestAnIPAMPluginThatHangsIsGivenUpWithItsChildren(t *testing.T) {
+	rec := ipamRecord(ipamScript(t, "sleep 90 &\nwait"))
+	done := make(chan error, 1)
+	go func() {
+		_, err := ExecIPAM{Limit: 100 * time.Millisecond}.Add(context.Background(), rec)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err == nil || !strings.Contains(err.Error(), "did not answer within") {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(time.Minute): // generous; it has failed when it waits for the child
+		t.Error("it is waited for without end")
+	}
+}
+
+func TestAnAnswerWithNullInAListIsAnError(t *testing.T) {
+	for _, version := range []string{"0.3.1", "0.4.0", "1.0.0", "1.1.0"} {
+		for _, list := range []string{"interfaces", "ips", "routes"} {
+			answer := `{"cniVersion":"` + version + `","` + list + `":[null]}`
+			if _, err := Previous([]byte(`{"cniVersion":"` + version + `","name":"x","prevResult":` + answer + `}`)); err == nil || !strings.Contains(err.Error(), list) {
+				t.Errorf("prevResult %s: %v", answer, err)
+			}
+			rec := ipamRecord(ipamScript(t, "echo '"+answer+"'"))
+			rec.Config = json.RawMessage(`{"cniVersion":"` + version + `","name":"gpu1","ipam":{"type":"fakeipam"}}`)
+			if _, err := (ExecIPAM{}).Add(t.Context(), rec); err == nil || !strings.Contains(err.Error(), list) {
+				t.Errorf("IPAM %s: %v", answer, err)
+			}
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
+	"go.uber.org/zap"
 
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/cni/plugin"
@@ -58,10 +59,21 @@ func Add(ctx context.Context, env *plugin.Env, req plugin.Request) (*types100.Re
 	if err := env.Engine().Claim(ctx, rec); err != nil {
 		return nil, err
 	}
-	if err := inspect(ctx, env, device); err != nil {
+	steps := Undo(env, rec)
+	switch _, err := env.Kernel.RDMADevice(ctx, req.NetNS, device); {
+	case err == nil:
+		// The plugin before isolates by itself, and takes it home by itself. The record
+		// says that there is nothing to undo.
+		env.Log.Info("the pod has its RDMA device already", zap.String("device", string(device)))
+		steps = nil
+	case !errors.Is(err, host.ErrNotFound):
 		return nil, err
+	default:
+		if err := inspect(ctx, env, device); err != nil {
+			return nil, err
+		}
 	}
-	return result, env.Engine().Apply(ctx, rec, Undo(env, rec))
+	return result, env.Engine().Apply(ctx, rec, steps)
 }
 
 // deviceOf is the device of the configuration, else that of the chain's interface.

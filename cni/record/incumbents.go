@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/ibfabric/ibfabric/guid"
 )
@@ -106,7 +107,9 @@ func (i Incumbents) FromSriov(k Key) (*Record, error) {
 		return r, err
 	}
 	// Its mark that the device is taken goes with the record.
-	r.files = append(r.files, filepath.Join(i.Sriov, "pci", filepath.Base(cache.DeviceID)))
+	if name := filepath.Base(cache.DeviceID); name == cache.DeviceID && name != "." && name != ".." {
+		r.files = append(r.files, filepath.Join(i.Sriov, "pci", name))
+	}
 	was := cache.OrigVfState
 	if was.HostIFName == "" && !cache.DPDKMode {
 		// Written by a release that did not look first: what it does not say stays.
@@ -151,6 +154,33 @@ func (i Incumbents) FromRDMA(network string, k Key) (*Record, error) {
 	r.ContainerID = k.ContainerID
 	r.Plugin, r.Network, r.Device, r.Steps, r.Config = "rdma", network, cache.DeviceID, []string{StepRDMA}, nil
 	return r, nil
+}
+
+// SriovHolder is the network namespace of the pod that sriov-cni gave a device to last, ""
+// for none. That need not be the pod of a cache file that names the device.
+func (i Incumbents) SriovHolder(device string) string {
+	path, _ := os.ReadFile(filepath.Join(i.Sriov, "pci", filepath.Base(device)))
+	return strings.TrimSpace(string(path))
+}
+
+// CacheKeys lists the attachments that have a cache file in a folder of ib-sriov-cni's or
+// sriov-cni's. A container ID of a runtime has no dash; an interface may.
+func CacheKeys(dir string) ([]Key, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listing the cache files of %s: %w", dir, err)
+	}
+	var keys []Key
+	for _, e := range entries {
+		container, ifname, ok := strings.Cut(e.Name(), "-")
+		if ok && container != "" && ifname != "" && e.Type().IsRegular() {
+			keys = append(keys, Key{container, ifname})
+		}
+	}
+	return keys, nil
 }
 
 // readCache reads <dir>/<container>-<interface>, where both keep their files.

@@ -14,6 +14,7 @@ import (
 	"github.com/ibfabric/ibfabric/cni"
 	"github.com/ibfabric/ibfabric/cni/host/hostfake"
 	"github.com/ibfabric/ibfabric/cni/plugin"
+	"github.com/ibfabric/ibfabric/guid"
 )
 
 // gc is what a runtime calls for a network, with the pods that it says are valid.
@@ -98,7 +99,7 @@ func GCNamespace(t *testing.T, lab Lab) {
 func GCErrors(t *testing.T, lab Lab) {
 	n := newNode(t, lab)
 	for i, id := range []string{"c1", "c2", "c3"} {
-		n.dead(n.pod(id, i, 0x0200000000000100))
+		n.dead(n.pod(id, i, 0x0200000000000100+guid.GUID(i)))
 	}
 	struck := false
 	n.faults.Plan(func(_ int, verb string) hostfake.Fault {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/ibfabric/ibfabric/cni"
 	"github.com/ibfabric/ibfabric/cni/host"
@@ -210,4 +211,24 @@ func TestCHECKOfAnIncumbentsPodSaysNothing(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+func TestAPodsAddressIsAnnouncedAndThatFailsNothing(t *testing.T) {
+	quickly(t, hostfake.Options{}, func(*fakeLab) {}, func(t *testing.T, n *node, l *fakeLab) {
+		result := n.mustAdd(n.roce("c1", 0, 1))
+		if got := l.Announced(); len(got) != 1 || got[0] != result.IPs[0].Address.IP.String() {
+			t.Errorf("announced %v", got)
+		}
+		mute := *n.env
+		mute.Kernel = muteKernel{n.env.Kernel}
+		n.env = &mute
+		n.mustAdd(n.roce("c2", 1, 1))
+	})
+}
+
+// muteKernel is one that may not send packets of its own.
+type muteKernel struct{ host.Kernel }
+
+func (muteKernel) Announce(context.Context, host.NetNS, string, *types100.Result) error {
+	return syscall.EPERM
 }

@@ -19,7 +19,11 @@ import (
 // Type is the plugin's CNI type.
 const Type = "sriov"
 
-const stepTune = "tune"
+// Steps of this plugin beside those of package plugin.
+const (
+	stepTune     = "tune"
+	stepAnnounce = "announce"
+)
 
 // job is one attachment on its way in, or out: then only env and rec are set.
 type job struct {
@@ -54,6 +58,7 @@ func (j *job) all() []txn.Step {
 		j.RDMAStep(j.rec),
 		j.AddressStep(j.rec, j.conf.BySource, func(r *types100.Result) { j.ips = r }),
 		j.RouteStep(j.rec, func() *types100.Result { return j.ips }),
+		{Name: stepAnnounce, Do: j.announce},
 	}
 }
 
@@ -69,6 +74,7 @@ func (j *job) wanted() []txn.Step {
 		record.StepRDMA:      kernel && j.conf.Isolate,
 		record.StepIPAM:      kernel && j.conf.IPAM != "",
 		plugin.StepRoutes:    kernel && j.conf.IPAM != "" && j.conf.BySource,
+		stepAnnounce:         kernel && j.conf.IPAM != "",
 	}
 	var steps []txn.Step
 	for _, s := range j.all() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -11,6 +12,9 @@ import (
 	"github.com/ibfabric/ibfabric/cni/plugin"
 	"github.com/ibfabric/ibfabric/cni/record"
 )
+
+// carrierTime is how long an announcement waits for the link of a VF that was just raised.
+const carrierTime = 200 * time.Millisecond
 
 func remember(e host.Ethernet) *record.Ethernet {
 	r := &record.Ethernet{
@@ -109,6 +113,24 @@ func (j *job) tune(ctx context.Context) error {
 		return err
 	}
 	return j.Kernel.SetNetdevUp(ctx, j.pod, n.Index, true)
+}
+
+// announce tells others on the link of the pod's addresses, which another pod may have had
+// on another VF. They find out by themselves in a while, so this fails no ADD.
+func (j *job) announce(ctx context.Context) error {
+	for start := j.Now(); ; {
+		n, err := j.Kernel.Netdev(ctx, j.pod, j.pci)
+		if err != nil || n.Carrier || j.Now().Sub(start) >= carrierTime {
+			break
+		}
+		if err := plugin.Sleep(ctx, 10*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	if err := j.Kernel.Announce(ctx, j.pod, j.rec.IfName, j.ips); err != nil {
+		j.Log.Warn("the addresses are not announced", zap.Error(err))
+	}
+	return nil
 }
 
 // restoreNetdev gives the netdev, once it is home, the address and MTU it had.

@@ -70,7 +70,7 @@ func (e *Engine) Apply(ctx context.Context, rec *record.Record, steps []Step) er
 	for i, step := range steps {
 		if err := e.do(ctx, step); err != nil {
 			var pending *PendingError
-			return errors.Join(err, e.undo(ctx, rec, steps[:i+1], errors.As(err, &pending)))
+			return errors.Join(err, e.undo(ctx, rec, begun(steps, i), errors.As(err, &pending)))
 		}
 	}
 	rec.Ready = true
@@ -78,6 +78,18 @@ func (e *Engine) Apply(ctx context.Context, rec *record.Record, steps []Step) er
 		return errors.Join(err, e.undo(ctx, rec, steps, false))
 	}
 	return nil
+}
+
+// begun are the steps that may have changed something when number i failed: those up to
+// it, and those that an earlier try may have done and kept.
+func begun(steps []Step, i int) []Step {
+	list := slices.Clone(steps[:i+1])
+	for _, s := range steps[i+1:] {
+		if s.Keep {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 func (e *Engine) do(ctx context.Context, step Step) error {

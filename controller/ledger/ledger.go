@@ -67,6 +67,18 @@ func (l *Ledger) Drop(g guid.GUID) {
 	}
 }
 
+// DropUnsent takes a row out that never left this process, and reports whether it was one.
+func (l *Ledger) DropUnsent(g guid.GUID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r, ok := l.rows[g]
+	if !ok || r.Sent {
+		return false
+	}
+	l.drop(r)
+	return true
+}
+
 // DropHeld takes a row out whose hold is over, unless it is no longer held.
 func (l *Ledger) DropHeld(g guid.GUID) {
 	l.mu.Lock()

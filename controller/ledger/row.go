@@ -13,7 +13,6 @@ import (
 	"unique"
 
 	"k8s.io/apimachinery/pkg/api/validate/content"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
@@ -115,7 +114,7 @@ func (r Row) toAPI() v1alpha1.LedgerRow {
 	out := v1alpha1.LedgerRow{
 		GUID: r.GUID.String(), PodUID: r.UID, Namespace: r.Pod.Namespace, Pod: r.Pod.Name,
 		Interface: r.Interface, Network: r.Network.String(), Node: r.Node, BootID: r.BootID,
-		State: v1alpha1.Assigned, Since: metav1.NewTime(r.Since),
+		State: v1alpha1.Assigned, Since: r.Since.UTC().Format(time.RFC3339),
 	}
 	if r.State == Held {
 		out.State = v1alpha1.Held
@@ -138,9 +137,13 @@ func fromAPI(in v1alpha1.LedgerRow) (Row, error) {
 	if !isName(in.Namespace) || !isName(in.Pod) || in.PodUID == "" || in.Interface == "" {
 		return Row{}, fmt.Errorf("row of guid %s: %.60q in namespace %.60q with uid %.60q is no pod with an interface (%.60q)", g, in.Pod, in.Namespace, in.PodUID, in.Interface)
 	}
+	since, err := time.Parse(time.RFC3339, in.Since)
+	if err != nil {
+		return Row{}, fmt.Errorf("row of guid %s: since %.60q is no time; write it as 2026-01-02T03:04:05Z", g, in.Since)
+	}
 	r := Row{
 		GUID: g, Pod: types.NamespacedName{Namespace: shared(in.Namespace), Name: in.Pod}, UID: in.PodUID,
-		Interface: shared(in.Interface), Node: shared(in.Node), BootID: shared(in.BootID), Since: in.Since.Time, Sent: true, Told: true,
+		Interface: shared(in.Interface), Node: shared(in.Node), BootID: shared(in.BootID), Since: since, Sent: true, Told: true,
 	}
 	namespace, name, _ := strings.Cut(in.Network, string(types.Separator))
 	r.Network = types.NamespacedName{Namespace: shared(namespace), Name: shared(name)}

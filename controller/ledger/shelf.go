@@ -89,6 +89,22 @@ func (s *shelf) remove(r Row) {
 	}
 }
 
+// Unreadable returns the GUIDs, as far as they can be told, of stored rows that cannot be
+// read: whose they are nobody knows, but they are somebody's.
+func (l *Ledger) Unreadable() []guid.GUID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var guids []guid.GUID
+	for _, sh := range l.shards.named {
+		for _, row := range sh.unreadable {
+			if g, err := guid.Parse(row.GUID); err == nil {
+				guids = append(guids, g)
+			}
+		}
+	}
+	return guids
+}
+
 func (s *shelf) dirty(r Row) { s.of[r.GUID].changed++ }
 
 // pkeyOf reads the label of a stored shard, out of its name when the label is lost. What

@@ -134,6 +134,9 @@ func (w *world) unsettled(ctx context.Context) ([]violation, error) {
 		}
 		for _, e := range elements {
 			if !e.Configured {
+				if pod.DeletionTimestamp != nil {
+					continue // it was to go before it had anything, and is given nothing any more
+				}
 				if e.GUID == 0 || !w.cannotHave(e.GUID, pod.UID, have) {
 					wrong = append(wrong, violation{time.Now(), e.GUID, pod.UID, fmt.Sprintf("pod %s (%s) is not configured", pod.Name, pod.UID)})
 				}

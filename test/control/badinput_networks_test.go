@@ -158,7 +158,6 @@ func TestAnOddNetworkIsTakenAsItCanOnlyBeMeant(t *testing.T) {
 
 // A tenant with many faults at a time gets one Event, and the log no book.
 func TestManyFaultsOfOnePodAreOneShortMessage(t *testing.T) {
-	t.Skip("product bug, controller/pods.go wanted: the faults of all elements are joined into one error, so that 240 KiB of annotation make a log line of 2.4 MB")
 	w := newWorld(t)
 	w.start()
 	w.pod("many", strings.TrimSuffix(strings.Repeat("missing-network,", 15<<10), ","))

@@ -30,7 +30,6 @@ func brokenPods() map[string]brokenPod {
 		"six bytes":                   {guidOf(`"02:00:00:00:00:01"`), refusedBy, "write 16 hex digits"},
 		"a guid of zeros":             {guidOf(`"00:00:00:00:00:00:00:00"`), refusedBy, "write 16 hex digits"},
 		"two guids":                   {`[{"name":"rail","infiniband-guid":"02:00:00:00:00:00:00:71","cni-args":{"guid":"02:00:00:00:00:00:00:72"}}]`, refusedBy, "leave one of them"},
-		"self-written configured":     {`[{"name":"rail","cni-args":{"guid":"OWNED","mellanox.infiniband.app":"configured","pkey":"0x5"}}]`, refusedBy, "leave the guid out, or choose one that is free"},
 		"self-written partitions":     {`[{"name":"rail","cni-args":{"pkey":"0x6","ibfabric.io/pkeys":"0x5:full"}}]`, refusedBy, "remove both: the controller writes them"},
 		"invalid JSON":                {`[{"name":"rail",}]`, refusedBy, "mend the text near"},
 		"JSON with something behind":  {`[{"name":"rail"}] please`, refusedBy, "mend the text near"},
@@ -40,7 +39,7 @@ func brokenPods() map[string]brokenPod {
 		"one interface twice":         {`[{"name":"rail","interface":"ib0"},{"name":"rail","interface":"ib0"}]`, refusedBy, "give each element its own"},
 		"one interface by its number": {`rail@net2,rail`, refusedBy, "give each element its own"},
 		"a guid in another case":      {`[{"name":"rail","cni-args":{"GUID":"02:00:00:00:00:00:00:73"}}]`, refusedBy, `write it as "guid"`},
-		"200 KiB of one word":         {strings.Repeat("a", 200<<10), "FabricWaiting", "correct the pod's annotation"},
+		"200 KiB of one word":         {strings.Repeat("a", 200<<10), refusedBy, "write it as [namespace/]name[@interface]"},
 		"200 KiB of brackets":         {strings.Repeat("[", 200<<10), refusedBy, "mend the text near"},
 		"200 KiB of guid":             {guidOf(`"` + strings.Repeat("0", 200<<10) + `"`), refusedBy, "write 16 hex digits"},
 		"no such network":             {`nowhere`, "FabricWaiting", "create that NetworkAttachmentDefinition, or correct the pod's annotation"},
@@ -79,7 +78,6 @@ func TestABrokenPodSaysWhatToWriteAndIsTakenUpWhenItIsMended(t *testing.T) {
 }
 
 func TestAnElementThatNamesNoNetworkSaysWhatToWrite(t *testing.T) {
-	t.Skip("product bug, controller/pods.go wanted: an element whose name cannot be read is reported as \"network / does not exist\", and its own Err, which names the mend, is dropped")
 	w := newWorld(t)
 	w.network("rail", "0x5")
 	c := w.start()

@@ -87,6 +87,19 @@ func (w *world) saidOnce(pod, reason, mend string) {
 		w.t.Errorf("%d Events for one fault:\n%s", len(all), strings.Join(all, "\n"))
 	}
 	var lines []string
+	// The Event may be another test's controller's, which the pod's owner cannot tell apart.
+	testbed.Eventually(w.t, "the log says it too", func() (bool, string) {
+		lines = w.linesOf(pod)
+		return len(lines) > 0, ""
+	})
+	if len(lines) != 1 {
+		w.t.Errorf("%d log lines for one fault:\n%s", len(lines), strings.Join(lines, "\n"))
+	}
+}
+
+// linesOf are the log lines that say of a pod what is wrong. None of any pod may be long.
+func (w *world) linesOf(pod string) (lines []string) {
+	w.t.Helper()
 	for _, line := range w.lines() {
 		// guid.conflict is the same for whoever runs the controller, with the other's name.
 		if line["pod"] == w.ns+"/"+pod && line["err"] != nil && line["event"] != "guid.conflict" {
@@ -96,9 +109,7 @@ func (w *world) saidOnce(pod, reason, mend string) {
 			w.t.Errorf("a log line of %d bytes: %.300s", len(text), text)
 		}
 	}
-	if len(lines) != 1 {
-		w.t.Errorf("%d log lines for one fault:\n%s", len(lines), strings.Join(lines, "\n"))
-	}
+	return lines
 }
 
 // unharmed wants the controller to be the one that began, and to have had no panic.

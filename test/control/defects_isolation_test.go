@@ -112,8 +112,6 @@ func TestDefect3APodThatCallsItselfConfiguredGoesTheWayOfTheOthers(t *testing.T)
 }
 
 func TestDefect3TheWordOfARefusedPodIsTakenBack(t *testing.T) {
-	t.Skip("bug: a pod without our gate that writes a GUID it may not have beside its own \"configured\" keeps both " +
-		"in its annotation, and its CNI believes them; controller/pods.go waitForGUID and refusePod should take them out")
 	w := newWorld(t)
 	w.network("blue", "0x5")
 	w.network("red", "0x7")
@@ -122,9 +120,129 @@ func TestDefect3TheWordOfARefusedPodIsTakenBack(t *testing.T) {
 	g := w.configured("victim")[0]
 	w.pod("thief", "", written(w.ns, "red", g, "0x7"))
 	w.event("thief", "FabricRefused", "belongs to another pod")
-	testbed.Eventually(t, "its annotation says no longer that it is configured", func() (bool, string) {
-		return !w.elements("thief")[0].Configured, w.get("thief").Annotations[attach.NetworksAnnotation]
+	w.unmarked("thief")
+	w.event("thief", "FabricUnmarked", "the controller alone writes it")
+	w.undisturbed(g)
+}
+
+// unmarked waits until no element of a pod says any longer that it is configured.
+func (w *world) unmarked(name string) {
+	w.t.Helper()
+	testbed.Eventually(w.t, name+" says no longer that it is configured", func() (bool, string) {
+		text := w.get(name).Annotations[attach.NetworksAnnotation]
+		return !strings.Contains(text, `"configured"`), text // whoever reads it, and however
 	})
+}
+
+// A UFM that takes no members leaves time to look.
+func (w *world) takesNobodyIn() {
+	w.t.Helper()
+	if _, err := w.sim.Inject(ufmsim.Fault{Kind: ufmsim.FaultStatus, Status: 503, Op: ufmsim.OpAdd}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestTheWordOfAPodThatUFMDoesNotHoldIsTakenBackUntilItDoes(t *testing.T) {
+	w := newWorld(t)
+	w.network("blue", "0x5")
+	w.takesNobodyIn()
+	w.lead(nil)
+	w.logged("leader.adopted", "") // it would take over what it finds
+	own, later := guid.GUID(0x0200000000000042), guid.GUID(0x0200000000000043)
+	w.pod("early", "", written(w.ns, "blue", own, "0x5"))
+	w.pod("late", "", pinned(w.ns, "blue", later.String()))
+	w.event("late", "FabricWaiting", "pkey 0x5") // it has its row
+	w.reannotate("late", func(a map[string]string) {
+		a[attach.NetworksAnnotation] = fmt.Sprintf(`[{"name":"blue","cni-args":{"guid":%q,"mellanox.infiniband.app":"configured"}}]`, later)
+	})
+	for name, g := range map[string]guid.GUID{"early": own, "late": later} {
+		w.unmarked(name)
+		w.event(name, "FabricUnmarked", "the controller alone writes it")
+		if e := w.elements(name)[0]; e.GUID != g {
+			t.Errorf("%s wished for %s, and now says %+v", name, g, e)
+		}
+		w.notConfigured(name)
+	}
+	w.sim.ClearFaults()
+	for name, g := range map[string]guid.GUID{"early": own, "late": later} {
+		if got := w.configured(name)[0]; got != g {
+			t.Errorf("%s has %s, and wished for %s", name, got, g)
+		}
+		if lines := w.saidOf(name, "pod.unmarked"); len(lines) != 1 {
+			t.Errorf("%s was told %d times: %v", name, len(lines), lines)
+		}
+	}
+	w.inUFM(0x5, own, later)
+}
+
+func TestAWordIsTakenBackWhateverElseIsWrongWithIt(t *testing.T) {
+	w := newWorld(t)
+	w.network("blue", "0x5")
+	w.network("typo", "1000")
+	w.lead(nil)
+	w.logged("leader.adopted", "")
+	const mark = `"guid":"02:00:00:00:00:00:00:42","mellanox.infiniband.app":"configured"`
+	for name, element := range map[string]string{
+		"refused-network": `{"name":"typo","cni-args":{` + mark + `}}`,
+		"two-guids":       `{"name":"blue","infiniband-guid":"02:00:00:00:00:00:00:43","cni-args":{` + mark + `}}`,
+		"doubled-key":     `{"name":"blue","cni-args":{"Guid":"1",` + mark + `}}`,
+		"two-cni-args":    `{"name":"blue","CNI-Args":{"pkey":"0x6"},"cni-args":{` + mark + `}}`,
+	} {
+		w.pod(name, "", annotated(`[%s]`, element))
+		w.event(name, "FabricRefused", "")
+		w.unmarked(name)
+	}
+	if len(w.rows()) != 0 {
+		t.Errorf("the ledger has %v", w.rows())
+	}
+}
+
+// What others say, and what can no longer be taken back, is let be.
+func TestOnlyAWordThatIsTheControllersToSayIsTakenBack(t *testing.T) {
+	w := newWorld(t)
+	other := worldOn(t, w.bed)
+	w.network("blue", "0x5")
+	other.network("theirs", "0x5")
+	g := guid.GUID(0x0200000000000042)
+	w.lead(nil)
+	w.logged("leader.adopted", "")
+	pods := map[string]func(*corev1.Pod){
+		"on-theirs":   written(other.ns, "theirs", g, "0x5"),
+		"on-nothing":  written(w.ns, "not-there", g, "0x5"),
+		"on-the-host": func(p *corev1.Pod) { written(w.ns, "blue", g, "0x5")(p); p.Spec.HostNetwork = true },
+		"runs":        func(p *corev1.Pod) { written(w.ns, "not-there", g, "0x5")(p) },
+	}
+	wrote := map[string]string{}
+	for name, edit := range pods {
+		wrote[name] = w.pod(name, "", edit).Annotations[attach.NetworksAnnotation]
+	}
+	w.event("on-nothing", "FabricWaiting", "does not exist")
+	w.event("on-the-host", "FabricIgnored", "host's network")
+	w.phase("runs", corev1.PodRunning)
+	w.reannotate("runs", func(a map[string]string) {
+		a[attach.NetworksAnnotation] = fmt.Sprintf(`[{"name":"blue","cni-args":{"guid":%q,"mellanox.infiniband.app":"configured"}}]`, g)
+	})
+	wrote["runs"] = w.get("runs").Annotations[attach.NetworksAnnotation]
+	w.inUFM(0x5, g) // it has the GUID, and UFM is told
+	w.pod("after", "blue")
+	w.configured("after")
+	for name, text := range wrote {
+		if got := w.get(name).Annotations[attach.NetworksAnnotation]; got != text {
+			t.Errorf("%s wrote %s, and now has %s", name, text, got)
+		}
+	}
+}
+
+func TestADryRunTakesNoWordBack(t *testing.T) {
+	w := newWorld(t)
+	w.network("blue", "0x5")
+	w.lead(nil, "--sync-policy=dry-run")
+	w.logged("leader.adopted", "")
+	w.pod("a", "", written(w.ns, "blue", 0x0200000000000042, "0x5"))
+	w.logged("plan.add", "02:00:00:00:00:00:00:42")
+	if !w.elements("a")[0].Configured {
+		t.Error("a dry run changed a pod")
+	}
 }
 
 func TestDefect5ThePasswordIsInNoLogAlsoWhenUFMSaysItBack(t *testing.T) {

@@ -210,8 +210,8 @@ func (w *world) serves(name string) {
 	}
 }
 
-// unchangedSince sees that UFM and the pods are as they were, new ones aside. Pods that
-// wait for their CNI may have been told their PKey, which ib-kubernetes v1.1.1 leaves out.
+// unchangedSince sees that UFM and the pods are as they were, new ones aside: also those
+// that wait for their CNI, whose PKey ib-kubernetes v1.1.1 did not write down.
 func (w *world) unchangedSince(before picture) {
 	w.t.Helper()
 	now := w.picture()
@@ -222,8 +222,7 @@ func (w *world) unchangedSince(before picture) {
 	}
 	patched := 0
 	for name, p := range before.pods {
-		pending := p.Status.Phase == corev1.PodPending
-		if p.ResourceVersion != now.pods[name].ResourceVersion && !pending {
+		if p.ResourceVersion != now.pods[name].ResourceVersion {
 			patched++
 		}
 	}

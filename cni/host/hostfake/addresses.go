@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
@@ -119,4 +120,24 @@ func (k *Kernel) Rules(ns host.NetNS) (list []string) {
 		}
 	}
 	return list
+}
+
+// Announce implements host.Addresses.
+func (k *Kernel) Announce(_ context.Context, ns host.NetNS, name string, result *types100.Result) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, err := k.named(ns, name); err != nil {
+		return err
+	}
+	for _, ip := range result.IPs {
+		k.announced = append(k.announced, ip.Address.IP.String())
+	}
+	return nil
+}
+
+// Announced are the addresses that were announced, in their order.
+func (k *Kernel) Announced() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.announced)
 }

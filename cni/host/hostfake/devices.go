@@ -22,7 +22,7 @@ func (k *Kernel) Netdev(_ context.Context, ns host.NetNS, pci host.PCI) (host.Ne
 		return host.Netdev{}, fmt.Errorf("netdev of %s in %s: %w", pci, ns, host.ErrNotFound)
 	}
 	found := f.dev.netdev.Netdev
-	found.Children = slices.Clone(found.Children)
+	found.Children, found.Carrier = slices.Clone(found.Children), found.Up
 	return found, nil
 }
 

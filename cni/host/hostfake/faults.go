@@ -203,3 +203,8 @@ func (s *Faults) MoveRDMA(ctx context.Context, from host.NetNS, index uint32, to
 func (s *Faults) Port(ctx context.Context, ns host.NetNS, pci host.PCI) (host.Port, error) {
 	return at(s, "Port", func() (host.Port, error) { return s.kernel.Port(ctx, ns, pci) })
 }
+
+// Announce passes it on: it fails nothing, so that there is nothing to inject.
+func (s *Faults) Announce(ctx context.Context, ns host.NetNS, name string, result *types100.Result) error {
+	return s.kernel.Announce(ctx, ns, name, result)
+}

@@ -55,6 +55,7 @@ type Kernel struct {
 	functions  map[host.PCI]*function
 	namespaces map[host.NetNS]bool
 	addresses  map[address]configured
+	announced  []string
 	rules      map[rule]int
 	tables     map[guid.GUID]table
 	lastIndex  int

@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/ibfabric/ibfabric/cni/node"
 	"github.com/ibfabric/ibfabric/cni/node/install"
@@ -45,6 +46,8 @@ type Node struct {
 	CNIDir  string                      // as /opt/cni/bin
 	Plugins []node.Fact[install.Binary] // under the names that are to be ours
 	Version string                      // of the program that asks
+	// Collected is how long ago `ibfabric-cni gc` ran, negative for never.
+	Collected node.Fact[time.Duration]
 }
 
 // Check is one thing that a node needs. The page docs/node.md lists them in this order.
@@ -75,6 +78,7 @@ func Checks() []Check {
 		{"vf-guids", "a GUID of its own for each InfiniBand VF", "", vfGUIDs},
 		{"pkeys", "room in the ports' PKey tables", "note on 128 PKeys", pkeys},
 		{"cni-names", "ibfabric's plugins under their names in the CNI bin directory", "", cniNames},
+		{"gc", "VFs and addresses put back that no pod owns any more, every minute", "", gc},
 		{"iommu", "an IOMMU that is off or passes through, for speed", "", iommu},
 		{"acs", "PCI bridges that let GPU and card talk directly, for speed", "", acs},
 	}

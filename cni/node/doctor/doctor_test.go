@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -57,6 +58,23 @@ func infiniBand(t *testing.T) *patient {
 	p := newPatient(nodefake.InfiniBand(t))
 	p.reads(t, `{"type":"ib-sriov","rdmaIsolation":true}`)
 	return p
+}
+
+func TestGCThatDoesNotRunIsForInformation(t *testing.T) {
+	for name, c := range map[string]struct {
+		ago  time.Duration
+		err  error
+		want State
+	}{
+		"just now": {time.Minute, nil, OK}, "long ago": {GCEvery, nil, Info}, "never": {-1, nil, Info}, "not known": {0, fs.ErrPermission, Info},
+	} {
+		p := infiniBand(t)
+		n := Node{Facts: p.Look(), Plugins: p.plugins, Version: "v1.2.0", Collected: node.Fact[time.Duration]{Value: c.ago, Err: c.err}}
+		got := find(t, Examine(n, p.want), "gc")
+		if command := len(got.Mend) > 0 && got.Mend[0] == "ibfabric-cni gc"; got.State != c.want || command != (c.want == Info && c.err == nil) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
 }
 
 func roce(t *testing.T) *patient {

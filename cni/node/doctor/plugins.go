@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/ibfabric/ibfabric/cni/node/install"
 )
@@ -41,4 +42,24 @@ func cniNames(n Node, _ Want) []Row {
 		found = append(found, row(OK, fmt.Sprintf("%s: ibfabric %s%s", strings.Join(ours, ", "), n.Version, in)))
 	}
 	return found
+}
+
+// GCEvery is how often `ibfabric-cni gc` must run at least for a VF to keep its GUID for a
+// retry: nobody would come for the GUID otherwise.
+const GCEvery = 3 * time.Minute
+
+// gc informs only: pods start without it, but slow fabrics need more tries, and what a lost
+// DEL has left stays until the VF is used again.
+func gc(n Node, _ Want) []Row {
+	const command, where = "ibfabric-cni gc", "# every minute, by ibfabric-cni gc --every 1m in the node's DaemonSet"
+	switch ago := n.Collected.Value; {
+	case n.Collected.Err != nil:
+		return one(Info, fmt.Sprintf("not known when it ran: %v", n.Collected.Err))
+	case ago < 0:
+		return one(Info, "never ran on this node", command, where)
+	case ago >= GCEvery:
+		return one(Info, fmt.Sprintf("ran %v ago; VFs keep no GUID for a retry", ago.Round(time.Second)), command, where)
+	default:
+		return one(OK, fmt.Sprintf("ran %v ago", ago.Round(time.Second)))
+	}
 }

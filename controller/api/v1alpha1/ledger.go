@@ -31,8 +31,8 @@ type LedgerSpec struct {
 	Rows []LedgerRow `json:"rows,omitempty"`
 }
 
-// LedgerRow says whose a GUID is, or was until lately. Its identifiers are text: one
-// row that somebody spoilt by hand must not make the others unreadable.
+// LedgerRow says whose a GUID is, or was until lately. Its identifiers and its time are
+// text: one row that somebody spoilt by hand must not make the others unreadable.
 type LedgerRow struct {
 	GUID      string        `json:"guid"`
 	PodUID    types.UID     `json:"podUID"`
@@ -46,8 +46,9 @@ type LedgerRow struct {
 	Node   string   `json:"node,omitempty"`
 	BootID string   `json:"bootID,omitempty"`
 	State  RowState `json:"state"`
-	// Since is when the row came into its state.
-	Since metav1.Time `json:"since"`
+	// Since is when the row came into its state, as in 2026-01-02T03:04:05Z. The CRD lets
+	// more through than Go reads.
+	Since string `json:"since"`
 }
 
 // LedgerClaim is a partition that a GUID is put into.

@@ -1,0 +1,68 @@
+package controller
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/pkey"
+)
+
+// clockOfUFM says one text after the other, and the last for ever.
+type clockOfUFM struct{ texts []string }
+
+func (u *clockOfUFM) LastUpdated(context.Context) (string, error) {
+	text := u.texts[0]
+	if len(u.texts) > 1 {
+		u.texts = u.texts[1:]
+	}
+	return text, nil
+}
+
+// UFM says null until its first change, and for a moment later on.
+func TestASilentMomentIsNoChange(t *testing.T) {
+	for name, tc := range map[string]struct {
+		earlier []string // before the change is sent, the last of them right before
+		during  []string
+		counts  bool
+	}{
+		"it moves":                        {[]string{"noon"}, []string{"noon", "one"}, true},
+		"it moves for the first time":     {[]string{""}, []string{"", "noon"}, true},
+		"it is silent for ever":           {[]string{"noon"}, []string{""}, false},
+		"it was never anything else":      {[]string{""}, []string{""}, false},
+		"it is silent and back":           {[]string{"noon"}, []string{"", "noon"}, false},
+		"it was silent when it was asked": {[]string{"noon", ""}, []string{"noon"}, false},
+		"it was silent, and moves":        {[]string{"noon", ""}, []string{"", "noon", "one"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Unix(1000, 0)
+			ufm := &clockOfUFM{}
+			c := &Controller{view: newView(false), applier: ufm, cfg: Config{WaitApplied: true, FabricTimeout: 10 * time.Second}}
+			c.now = func() time.Time { return now }
+			c.after = func(d time.Duration) <-chan time.Time {
+				now = now.Add(d)
+				done := make(chan time.Time)
+				close(done)
+				return done
+			}
+			c.view.show(partition("ufm1"), c.view.mark(5))
+			before := ""
+			for _, text := range tc.earlier {
+				ufm.texts = []string{text}
+				var err error
+				if before, err = c.beforeChange(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.view.await(5, pkey.Batch{Mode: mode0, GUIDs: []guid.GUID{1}}, before)
+			c.view.added(5, pkey.Batch{Mode: mode0, GUIDs: []guid.GUID{1}}, "ufm1")
+			ufm.texts = slices.Clone(tc.during)
+			err := c.untilApplied(t.Context(), 5)
+			if counts := c.view.holds(5, pkey.Member{GUID: 1, Mode: mode0}); counts != tc.counts || (err == nil) != tc.counts {
+				t.Errorf("it counts is %t, %v", counts, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,80 @@
+package controller
+
+import (
+	"testing"
+
+	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/controller/ledger"
+	"github.com/ibfabric/ibfabric/guid"
+)
+
+// row gives an interface of a pod its GUID.
+func (d desk) row(r ledger.Row) ledger.Row {
+	d.t.Helper()
+	r.Seen = true
+	if err := d.pool.Assign(r.Owner(), r.GUID); err != nil || !d.ledger.Put(r) {
+		d.t.Fatalf("guid %s has a row, or an owner: %v", r.GUID, err)
+	}
+	return r
+}
+
+func TestAGUIDThatUFMCannotKnowIsFreeAtOnceAndNoOther(t *testing.T) {
+	d := newDesk(t)
+	pod := d.sees("u1")
+	unsent := d.row(ledger.Row{GUID: 1, Pod: keyOf(pod), UID: pod.UID, Interface: "net1"})
+	sent := d.row(ledger.Row{GUID: 2, Pod: keyOf(pod), UID: pod.UID, Interface: "net2", Sent: true})
+	d.letGo(t.Context(), pod.UID)
+	if _, stays := d.ledger.Get(unsent.GUID); stays {
+		t.Error("a row that was never sent anywhere stays")
+	}
+	if r, _ := d.ledger.Get(sent.GUID); r.State != ledger.Leaving {
+		t.Errorf("a row that UFM may know of is %v", r.State)
+	}
+	if s := d.pool.Stats(); s.Owned != 1 || s.Held != 0 {
+		t.Errorf("the pool counts %+v", s)
+	}
+}
+
+func TestAPodThatWaitsKeepsOnlyWhatItStillNames(t *testing.T) {
+	d := newDesk(t)
+	pod := d.sees("u1")
+	d.patched.begin(pod.UID)
+	net := attach.Network{}
+	net.Name.Name = "rail1"
+	var wanted []want
+	for i, row := range []ledger.Row{
+		{Interface: "net1", Network: net.Name}, // stays as it is
+		{Interface: "net2", Network: net.Name}, // is another network's now
+		{Interface: "net3", Network: net.Name}, // is no longer there
+	} {
+		row.GUID, row.Pod, row.UID, row.Sent = guid.GUID(i+1), keyOf(pod), pod.UID, true
+		d.row(row)
+	}
+	for _, e := range []attach.Element{{Interface: "net1", Network: net.Name}, {Interface: "net2"}} {
+		wanted = append(wanted, want{e, net})
+	}
+	d.letGoUnnamed(t.Context(), pod, wanted)
+	if rows := d.rowsOf(pod); len(rows) != 1 || rows[0].Interface != "net1" {
+		t.Errorf("it keeps %v", rows)
+	}
+	if _, leaves := d.leavingOf(pod, "net2"); !leaves {
+		t.Error("an interface would be given a second GUID beside the one that UFM still has")
+	}
+	d.letGoUnnamed(t.Context(), pod, nil)
+	if rows := d.rowsOf(pod); len(rows) != 0 || d.patched.waits(pod.UID) {
+		t.Errorf("it names nothing, keeps %v, and is waited with: %v", rows, d.patched.waits(pod.UID))
+	}
+}
+
+func TestAnInterfaceThatWasEditedHasItsOwnGUIDUnderTheNextLeaderToo(t *testing.T) {
+	d := newDesk(t)
+	now := ledger.Row{GUID: 1, UID: "u1", Interface: "net1"}
+	before := ledger.Row{GUID: 2, UID: "u1", Interface: "net1", State: ledger.Held}
+	d.foundRows([]ledger.Row{now, before})
+	if _, owned := d.pool.Owner(now.GUID); !owned {
+		t.Error("another pod can be given what an interface has")
+	}
+	if _, held := d.pool.Holder(before.GUID); !held {
+		t.Error("another pod can be given what an interface had until lately")
+	}
+}
