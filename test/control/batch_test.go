@@ -12,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	toolscache "k8s.io/client-go/tools/cache"
+	watchtools "k8s.io/client-go/tools/watch"
 
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/pkey"
@@ -157,11 +159,20 @@ func (w *world) watchPatches() *patches {
 	w.t.Helper()
 	p := &patches{w: w, changes: map[string]int{}, text: map[string]string{}, created: map[string]time.Time{}, done: map[string]time.Time{}, arrived: make(chan string, 1<<16)}
 	ctx, cancel := context.WithCancel(w.ctx())
-	watch, err := w.bed.Client().CoreV1().Pods(w.ns).Watch(ctx, metav1.ListOptions{})
+	w.t.Cleanup(cancel)
+	pods := w.bed.Client().CoreV1().Pods(w.ns)
+	list, err := pods.List(ctx, metav1.ListOptions{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(cancel)
+	for i := range list.Items {
+		p.see(&list.Items[i])
+	}
+	// A watch that a busy API server ends is taken up where it ended.
+	watch, err := watchtools.NewRetryWatcherWithContext(ctx, list.ResourceVersion, &toolscache.ListWatch{WatchFuncWithContext: pods.Watch})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	go func() {
 		for e := range watch.ResultChan() {
 			if pod, ok := e.Object.(*corev1.Pod); ok {

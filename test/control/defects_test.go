@@ -29,7 +29,7 @@ func defects() []defect {
 			[]string{"TestDefect1WhoeverAsksForALivePodsGUIDGetsNothing", "TestRule1AGUIDHasOneOwnerAndALiveOneNeverLosesIt"}},
 		{2, "networks of one name in two namespaces end in one PKey", "each namespace has its own",
 			[]string{"TestDefect2NetworksOfOneNameInTwoNamespacesAreTwo"}},
-		{3, "a pod that writes \"configured\" itself is passed over, by the CNI's check too", "it is served and gated as any other; to take its word back is open (see the skipped test)",
+		{3, "a pod that writes \"configured\" itself is passed over, by the CNI's check too", "it is served and gated as any other, and its word is taken back",
 			[]string{"TestDefect3APodThatCallsItselfConfiguredGoesTheWayOfTheOthers", "TestDefect3TheWordOfARefusedPodIsTakenBack", "TestAdoptionBelievesNoTenant"}},
 		{4, "without a certificate TLS is not verified, for the whole process", "it is, unless a setting says no, and then for that client alone",
 			[]string{"ufm.TestDefect4SkippingVerificationIsOneClientsAffair", "ufm.TestWhichServersAreTakenForUFM", "TestRule10UFMWithAnotherCertificateIsNotTalkedTo", "cmd/ibfabric-controller.TestDefaultsAreSafe"}},
