@@ -153,6 +153,8 @@ func TestDefect31WhatConcernsNobodyIsNotLogged(t *testing.T) {
 	}
 	w.someRounds()
 	for _, line := range w.lines()[before:] {
-		t.Errorf("sixty changes that concern nobody: %v", line)
+		if !w.othersPod(line) {
+			t.Errorf("sixty changes that concern nobody: %v", line)
+		}
 	}
 }
