@@ -179,17 +179,11 @@ func (c *Controller) removeMembers(ctx context.Context, p pkey.PKey, diff pkey.C
 	if wait := c.removeAfter().Sub(c.now()); wait > 0 {
 		return wait, nil
 	}
-	if back := c.ledger.Only(leaving, ledger.Row.WasReturned); len(back) > 0 {
-		if err := c.store.Commit(ctx, back); err != nil {
-			return 0, err
-		}
-	}
-	todo := without(leaving, c.view.proven(p, leaving))
 	start := c.now()
-	refused, err := split(todo, c.cfg.Chunk, func(part []guid.GUID) error {
-		return c.inTurn(ctx, func() error { return c.remove(ctx, p, part) })
+	err := c.inTurn(ctx, func() (err error) {
+		leaving = c.leaving(p, c.diff(p)) // what came while it waited for its turn goes along
+		return c.takeOut(ctx, p, leaving)
 	})
-	c.refuse(p, refused)
 	if err != nil {
 		return 0, err
 	}
@@ -208,6 +202,21 @@ func (c *Controller) removeMembers(ctx context.Context, p pkey.PKey, diff pkey.C
 		return 0, fmt.Errorf("remove %d guids from pkey %s: UFM answered and still shows %d of them", len(leaving), p, left)
 	}
 	return 0, nil
+}
+
+// takeOut tells UFM to let GUIDs go, except those that it was seen without since it was
+// last told.
+func (c *Controller) takeOut(ctx context.Context, p pkey.PKey, leaving []guid.GUID) error {
+	if back := c.ledger.Only(leaving, ledger.Row.WasReturned); len(back) > 0 {
+		if err := c.store.Commit(ctx, back); err != nil {
+			return err
+		}
+	}
+	refused, err := split(without(leaving, c.view.proven(p, leaving)), c.cfg.Chunk, func(part []guid.GUID) error {
+		return c.remove(ctx, p, part)
+	})
+	c.refuse(p, refused)
+	return err
 }
 
 // leaving are the GUIDs that must go out of p and have not been seen to be out. A held

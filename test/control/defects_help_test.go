@@ -97,6 +97,16 @@ func (w *world) saidOf(name string, events ...string) []map[string]any {
 	return list
 }
 
+// loggedOnce wants exactly one line of an event of a pod. The line may come after the patch
+// that it tells of.
+func (w *world) loggedOnce(name, event string) {
+	w.t.Helper()
+	w.logged(event, w.ns+"/"+name+" ")
+	if lines := w.saidOf(name, event); len(lines) != 1 {
+		w.t.Errorf("%s: %s was said %d times: %v", name, event, len(lines), lines)
+	}
+}
+
 // lead starts a controller that keeps its lease on a machine that is slow for a while:
 // nobody starts it again when it loses it. One that is stopped lets it go at once.
 func (w *world) lead(env []string, flags ...string) *process {

@@ -168,9 +168,7 @@ func TestTheWordOfAPodThatUFMDoesNotHoldIsTakenBackUntilItDoes(t *testing.T) {
 		if got := w.configured(name)[0]; got != g {
 			t.Errorf("%s has %s, and wished for %s", name, got, g)
 		}
-		if lines := w.saidOf(name, "pod.unmarked"); len(lines) != 1 {
-			t.Errorf("%s was told %d times: %v", name, len(lines), lines)
-		}
+		w.loggedOnce(name, "pod.unmarked")
 	}
 	w.inUFM(0x5, own, later)
 }
