@@ -1,7 +1,8 @@
 // Package v1alpha1 holds ibfabric's API types, group ibfabric.io.
 //
 // A Ledger is the controller's own book: which GUID belongs to which interface of which
-// pod, and which partitions it is in. Nobody else writes it.
+// pod, and which partitions it is in. Nobody else writes it. A Partition is a PKey and who
+// may use it; a PartitionClaim asks for one of its own for a workload.
 package v1alpha1
 
 import (
@@ -17,7 +18,7 @@ func GroupVersion() schema.GroupVersion {
 
 // AddToScheme makes the types known to a client.
 func AddToScheme(s *runtime.Scheme) error {
-	s.AddKnownTypes(GroupVersion(), &Ledger{}, &LedgerList{})
+	s.AddKnownTypes(GroupVersion(), &Ledger{}, &LedgerList{}, &Partition{}, &PartitionList{}, &PartitionClaim{}, &PartitionClaimList{})
 	metav1.AddToGroupVersion(s, GroupVersion())
 	return nil
 }
