@@ -1,0 +1,107 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+type fakeLock struct {
+	record *resourcelock.LeaderElectionRecord
+	me     string
+	fail   error
+}
+
+func (f *fakeLock) Get(context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	if f.record == nil {
+		return nil, nil, apierrors.NewNotFound(schema.GroupResource{Resource: "leases"}, "x")
+	}
+	return f.record, nil, nil
+}
+
+func (f *fakeLock) Create(ctx context.Context, r resourcelock.LeaderElectionRecord) error {
+	return f.Update(ctx, r)
+}
+
+func (f *fakeLock) Update(_ context.Context, r resourcelock.LeaderElectionRecord) error {
+	if f.fail == nil {
+		f.record = &r
+	}
+	return f.fail
+}
+func (f *fakeLock) RecordEvent(string) {}
+func (f *fakeLock) Identity() string   { return f.me }
+func (f *fakeLock) Describe() string   { return "fake" }
+
+func TestALeaseCountsFromTheMomentItsRenewalWasSent(t *testing.T) {
+	now := time.Unix(1000, 0)
+	lock := &fakeLock{me: "a"}
+	l := &Lease{Interface: lock, Valid: 10 * time.Second, Now: func() time.Time { return now }}
+	mine := resourcelock.LeaderElectionRecord{HolderIdentity: "a"}
+	if l.Leading() == nil {
+		t.Error("leads before it has the lease")
+	}
+	if err := l.Update(t.Context(), mine); err != nil || l.Leading() != nil {
+		t.Errorf("does not lead: %v, %v", err, l.Leading())
+	}
+	now = now.Add(9 * time.Second)
+	lock.fail = errors.New("API server away")
+	_ = l.Update(t.Context(), mine)
+	now = now.Add(time.Second)
+	if !errors.Is(l.Leading(), ErrNotLeading) {
+		t.Error("leads on a lease that was not renewed")
+	}
+}
+
+func TestALeaseRemembersWhoMayStillWrite(t *testing.T) {
+	for name, tc := range map[string]struct {
+		held *resourcelock.LeaderElectionRecord
+		want string
+	}{
+		"nobody before":   {nil, ""},
+		"let go cleanly":  {&resourcelock.LeaderElectionRecord{}, ""},
+		"held by another": {&resourcelock.LeaderElectionRecord{HolderIdentity: "b"}, "b"},
+	} {
+		l := &Lease{Interface: &fakeLock{me: "a", record: tc.held}, Valid: time.Second, Now: time.Now}
+		_, _, _ = l.Get(t.Context())
+		if got := l.Former(); got != tc.want {
+			t.Errorf("%s: the former leader is %q", name, got)
+		}
+	}
+}
+
+func TestAnUnansweredWriteKeepsTheLease(t *testing.T) {
+	lock := &fakeLock{me: "a"}
+	l := &Lease{Interface: lock, Valid: time.Minute, Now: time.Now}
+	if err := l.Update(t.Context(), resourcelock.LeaderElectionRecord{HolderIdentity: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	l.Write()
+	if err := l.Update(t.Context(), resourcelock.LeaderElectionRecord{}); err == nil || lock.record.HolderIdentity != "a" {
+		t.Error("the lease was let go with a write unanswered")
+	}
+}
+
+func TestRule8AWriteAsksTheLeaseLastOfAll(t *testing.T) {
+	now := time.Unix(1000, 0)
+	l := &Lease{Interface: &fakeLock{me: "a"}, Valid: 10 * time.Second, Now: func() time.Time { return now }}
+	if err := l.Update(t.Context(), resourcelock.LeaderElectionRecord{HolderIdentity: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	c := &Controller{lease: l, view: newView(false), cfg: Config{FabricTimeout: time.Second}, now: l.Now, after: time.After}
+	c.health = &health{now: l.Now}
+	sent := 0
+	send := func(context.Context) error { sent++; return nil }
+	if err := c.write(t.Context(), 0x5, send); err != nil || sent != 1 {
+		t.Fatalf("the leader's write: %v, %d sent", err, sent)
+	}
+	now = now.Add(time.Hour) // stopped, and gone on: no context has ended yet
+	if err := c.write(t.Context(), 0x5, send); !errors.Is(err, ErrNotLeading) || sent != 1 {
+		t.Errorf("under a lease that has passed: %v, %d sent", err, sent)
+	}
+}
