@@ -17,8 +17,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ibfabric/ibfabric/deploy"
 	"github.com/ibfabric/ibfabric/test/programs"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -153,21 +153,8 @@ func startCluster(ctx context.Context, dir string) (*testbed.Cluster, error) {
 }
 
 func prepare(ctx context.Context, bed *testbed.Cluster) error {
-	if err := bed.InstallNADCRD(ctx); err != nil {
-		return fmt.Errorf("install the CRD of networks: %w", err)
-	}
-	files, err := deploy.CRDs.ReadDir("crds")
-	if err != nil {
-		return fmt.Errorf("read ibfabric's CRDs: %w", err)
-	}
-	for _, f := range files {
-		text, err := deploy.CRDs.ReadFile("crds/" + f.Name())
-		if err != nil {
-			return fmt.Errorf("read ibfabric's CRDs: %w", err)
-		}
-		if err := bed.Apply(ctx, text); err != nil {
-			return fmt.Errorf("install ibfabric's CRDs: %w", err)
-		}
+	if err := rig.InstallKinds(ctx, bed); err != nil {
+		return err
 	}
 	if err := bed.CreateNode(ctx, nodeName); err != nil {
 		return fmt.Errorf("make a node: %w", err)

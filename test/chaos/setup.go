@@ -12,9 +12,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/controller"
-	"github.com/ibfabric/ibfabric/deploy"
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/test/programs"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -23,7 +23,7 @@ func (w *world) open(ctx context.Context, program string) error {
 	if w.bed, err = testbed.Run(ctx, filepath.Join(w.dir, "bed")); err != nil {
 		return err
 	}
-	if err := w.install(ctx); err != nil {
+	if err := rig.InstallKinds(ctx, w.bed); err != nil {
 		return err
 	}
 	if err := w.connect(); err != nil {
@@ -52,26 +52,6 @@ func (w *world) open(ctx context.Context, program string) error {
 func ranges(plan Plan) []guid.Range {
 	const first, pinned guid.GUID = 0x0200000000010000, 0x0200000000020000
 	return []guid.Range{{First: first, Last: first + guid.GUID(plan.GUIDs) - 1}, {First: pinned, Last: pinned + podNames/pinEvery - 1}}
-}
-
-func (w *world) install(ctx context.Context) error {
-	if err := w.bed.InstallNADCRD(ctx); err != nil {
-		return err
-	}
-	crds, err := deploy.CRDs.ReadDir("crds")
-	if err != nil {
-		return err
-	}
-	for _, file := range crds {
-		text, err := deploy.CRDs.ReadFile("crds/" + file.Name())
-		if err != nil {
-			return err
-		}
-		if err := w.bed.Apply(ctx, text); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (w *world) connect() error {

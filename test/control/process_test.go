@@ -2,75 +2,19 @@ package control
 
 import (
 	"bytes"
-	"context"
 	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/ibfabric/ibfabric/test/programs"
-	"github.com/ibfabric/ibfabric/test/testbed"
+	"github.com/ibfabric/ibfabric/test/rig"
 )
 
-var shared struct {
-	once     sync.Once
-	launcher *programs.Launcher
-	bed      *testbed.Cluster
-	program  string
-	err      error
-	stop     func()
-}
+// shared is the cluster of all tests here, each with a namespace, a fabric and a UFM of its own.
+var shared rig.Shared
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if shared.stop != nil {
-		shared.stop()
-	}
-	os.Exit(code)
-}
-
-// setUp starts the cluster and builds the controller, once for all tests.
-func setUp() {
-	dir, err := os.MkdirTemp("", "ibfabric-control-")
-	if err != nil {
-		shared.err = err
-		return
-	}
-	shared.stop = func() { _ = os.RemoveAll(dir) }
-	shared.launcher = programs.NewLauncher() // for as long as the tests run
-	shared.program = filepath.Join(dir, "ibfabric-controller")
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	race := os.Getenv("IBFABRIC_RACE") != "" // the controller, not this test, under the race detector
-	if shared.err = programs.Build(ctx, dir, race, "cmd/ibfabric-controller"); shared.err != nil {
-		return
-	}
-	shared.bed, shared.err = testbed.Run(ctx, filepath.Join(dir, "bed"))
-	if shared.err != nil {
-		return
-	}
-	shared.stop = func() { shared.bed.Stop(); _ = os.RemoveAll(dir) }
-	if shared.err = shared.bed.InstallNADCRD(ctx); shared.err != nil {
-		return
-	}
-	shared.err = installCRDs(ctx, shared.bed)
-}
-
-func installCRDs(ctx context.Context, bed *testbed.Cluster) error {
-	for _, file := range []string{"../../deploy/crds/ledgers.ibfabric.io.yaml"} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		if err := bed.Apply(ctx, text); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }
 
 // process is one controller.
 type process struct {
@@ -103,7 +47,7 @@ func (w *world) startWith(env []string, flags ...string) *process {
 	w.mu.Lock()
 	w.logs = append(w.logs, out)
 	w.mu.Unlock()
-	run, err := shared.launcher.Start(programs.Command{Program: shared.program, Args: args, Env: env, Out: lockedWriter{w, out}})
+	run, err := shared.Rig(w.t).Launcher.Start(programs.Command{Program: shared.Rig(w.t).Program(), Args: args, Env: env, Out: lockedWriter{w, out}})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -14,17 +14,14 @@ import (
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/pkey"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 	"github.com/ibfabric/ibfabric/ufm/ufmsim"
 )
 
 func TestRule6WithUFMOrTheAPIServerAwayPodsKeepWhatTheyHave(t *testing.T) {
-	newWorld(t) // for the program
-	bed := testbed.Start(t)
-	if err := bed.InstallNADCRD(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := installCRDs(t.Context(), bed); err != nil {
+	bed := testbed.Start(t) // its API server goes away
+	if err := rig.InstallKinds(t.Context(), bed); err != nil {
 		t.Fatal(err)
 	}
 	w := worldOn(t, bed)

@@ -58,11 +58,7 @@ func newWorld(t testing.TB, edit ...func(*ufmsim.Config)) *world {
 // themselves.
 func newWorldAlone(t testing.TB, edit ...func(*ufmsim.Config)) *world {
 	t.Helper()
-	shared.once.Do(setUp)
-	if shared.err != nil {
-		t.Fatal(shared.err)
-	}
-	return worldOn(t, shared.bed, edit...)
+	return worldOn(t, shared.Rig(t).Bed, edit...)
 }
 
 func worldOn(t testing.TB, bed *testbed.Cluster, edit ...func(*ufmsim.Config)) *world {

@@ -34,7 +34,7 @@ func (w *world) ibfabric(more ...string) *process {
 	w.t.Helper()
 	health := freeAddress(w.t)
 	p := w.start(programs.Command{
-		Program: shared.ibfabric, Env: append(w.settings(w.ours), more...),
+		Program: shared.Rig(w.t).Program(), Env: append(w.settings(w.ours), more...),
 		Args: []string{
 			"--health-address=" + health, "--sync-period=1s", "--hold=1h", "--log-level=debug",
 			"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms", "--ufm-timeout=3s",
@@ -68,7 +68,7 @@ func (w *world) start(c programs.Command) *process {
 	}
 	_ = log.Close()
 	c.Log = log.Name()
-	run, err := shared.launcher.Start(c)
+	run, err := shared.Rig(w.t).Launcher.Start(c)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -58,15 +58,12 @@ func newDoor(t *testing.T, sim *ufmsim.Sim) *door {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	shared.once.Do(setUp)
-	if shared.err != nil {
-		t.Fatal(shared.err)
-	}
+	bed := shared.Rig(t).Bed
 	scheme, err := controller.Scheme()
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := shared.bed.Config()
+	config := bed.Config()
 	api, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +72,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, bed: shared.bed, api: api, ns: shared.bed.Namespace(t), sim: sim}
+	w := &world{t: t, bed: bed, api: api, ns: bed.Namespace(t), sim: sim}
 	w.ours, w.theirs = newDoor(t, sim), newDoor(t, sim)
 	t.Cleanup(w.clear)
 	return w
