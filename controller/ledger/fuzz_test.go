@@ -20,48 +20,53 @@ import (
 	"github.com/ibfabric/ibfabric/pkey"
 )
 
-const soundRow = `{"guid":"02:00:00:00:00:00:00:01","podUID":"u","namespace":"ns","pod":"a","interface":"net1","network":"ns/rail1",` +
-	`"pkeys":[{"pkey":"0x5","membership":"full","index0":true},{"pkey":"0x20","membership":"limited"}],"state":"Assigned","since":"2026-01-02T03:04:05Z"}`
+const soundRow = `02:00:00:00:00:00:00:01 Assigned 2026-01-02T03:04:05Z 0x5:full:index0,0x20:limited ns/a u net1 ns/rail1 - -`
 
 func rowSeeds() []string {
-	rows := []string{soundRow, `{}`}
+	rows := []string{soundRow, `- - - - -/- - - - - -`, ``, `no row`}
 	for old, spoilt := range map[string]string{
-		`"02:00:00:00:00:00:00:01"`:    `"zz"`,
-		`"u"`:                          `""`,
-		`"a"`:                          `".."`,
-		`"ns"`:                         `"n/s"`,
-		`"net1"`:                       `""`,
-		`"ns/rail1"`:                   `"no network"`,
-		`"0x5"`:                        `"0x0"`,
-		`"0x20"`:                       `"0x0005"`,
-		`"limited"`:                    `"both"`,
-		`"Assigned"`:                   `"Held"`,
-		`"Assigned","since":"2026-01-`: `"Held","since":"0001-01-`,
-		`"2026-01-02T03:04:05Z"`:       `null`,
-		`2026-01-02T03:04:05Z`:         `9999-12-31T23:59:59Z`,
-		`2026-01-02T03:04:05`:          `2026-01-02t03:04:05`,
-		`"pkeys":[{"pkey":"0x5"`:       `"pkeys":[{"pkey":"0x7fff"`,
+		`02:00:00:00:00:00:00:01`:       `zz`,
+		` u `:                           ` - `,
+		`/a `:                           `/.. `,
+		`ns/a`:                          `n%2Fs/a`,
+		`net1`:                          `-`,
+		`ns/rail1`:                      `no%20network`,
+		`0x5:`:                          `0x0:`,
+		`0x20:`:                         `0x0005:`,
+		`limited`:                       `both`,
+		`Assigned`:                      `Held`,
+		`Assigned 2026-01-`:             `Held 0001-01-`,
+		`2026-01-02T03:04:05Z`:          `-`,
+		`2026-01-02T03:04:05`:           `9999-12-31T23:59:59`,
+		`2026-01-02T03`:                 `2026-01-02t03`,
+		`Assigned 2026-01-02T03:04:05Z`: `Held 0000-01-01T00:00:00+01:00`,
+		`0x5:full`:                      `0x7fff:full`,
 	} {
 		rows = append(rows, strings.Replace(soundRow, old, spoilt, 1))
 	}
 	return rows
 }
 
-// stored is a row as it comes back from the API server, which keeps whole seconds.
-func stored(t *testing.T, r Row) v1alpha1.LedgerRow {
+// inJSON is a shard's rows as the API server sends them.
+func inJSON(t testing.TB, rows ...string) []byte {
 	t.Helper()
-	text, err := json.Marshal(r.toAPI())
+	text, err := json.Marshal(rows)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var back v1alpha1.LedgerRow
-	if err := json.Unmarshal(text, &back); err != nil {
+	return text
+}
+
+// stored is a row as it comes back from the API server, which keeps whole seconds.
+func stored(t *testing.T, crd rowSchema, r Row) v1alpha1.LedgerRow {
+	t.Helper()
+	text := r.toAPI().String()
+	crd.wantTaken(t, text)
+	var back []v1alpha1.LedgerRow
+	if err := json.Unmarshal(inJSON(t, text), &back); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	if _, err := time.Parse(time.RFC3339, back.Since); err != nil {
-		t.Fatalf("the API server takes no row without a time: %s", text)
-	}
-	return back
+	return back[0]
 }
 
 func wantFit(t *testing.T, err error) {
@@ -73,13 +78,15 @@ func wantFit(t *testing.T, err error) {
 
 func FuzzAStoredRowIsReadWholeOrNotAtAll(f *testing.F) {
 	for _, row := range rowSeeds() {
-		f.Add([]byte(row))
+		f.Add(row)
 	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var in v1alpha1.LedgerRow
-		if json.Unmarshal(text, &in) != nil {
-			return
+	crd := schemaOfRows(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		var rows []v1alpha1.LedgerRow
+		if err := json.Unmarshal(inJSON(t, text), &rows); err != nil {
+			t.Fatal(err)
 		}
+		in := rows[0]
 		r, err := fromAPI(in)
 		if err != nil {
 			wantFit(t, err)
@@ -94,7 +101,7 @@ func FuzzAStoredRowIsReadWholeOrNotAtAll(f *testing.F) {
 		if since, err := time.Parse(time.RFC3339, in.Since); r.State == Held && (err != nil || in.State != v1alpha1.Held || r.Since.Before(since)) {
 			t.Fatalf("%s: held since %s, the hold became shorter", text, r.Since)
 		}
-		back, err := fromAPI(stored(t, r))
+		back, err := fromAPI(stored(t, crd, r))
 		if r.State == Held && !back.Since.Equal(r.Since) { // a second longer each time
 			back.Since = r.Since
 		}
@@ -132,13 +139,14 @@ func leaves(t *testing.T, r Row) {
 // leader stores them under its name, and it can store them.
 func FuzzATakenLedgerCanBeStoredAgain(f *testing.F) {
 	rows := rowSeeds()
-	f.Add("f-0x5-0", "0x5", []byte(`[`+strings.Join(rows, ",")+`]`))
-	f.Add("f-0x5-0", "0x5", []byte(`[`+soundRow+`,`+soundRow+`,`+strings.Replace(soundRow, `"u"`, `"v"`, 1)+`]`))
+	f.Add("f-0x5-0", "0x5", inJSON(f, rows...))
+	f.Add("f-0x5-0", "0x5", inJSON(f, soundRow, soundRow, strings.Replace(soundRow, " u ", " v ", 1)))
 	f.Add("handmade", "", []byte(`[]`))
-	f.Add(strings.Repeat("long", 30), "", []byte(`[`+soundRow+`]`))
+	f.Add(strings.Repeat("long", 30), "", inJSON(f, soundRow))
 	f.Add("x", "not a pkey", []byte(`null`))
-	f.Add("f-none-0", "none", []byte(`[{}]`))
-	f.Add("f-0x5-0", "0X0005", []byte(`[{},{},{}]`))
+	f.Add("f-none-0", "none", inJSON(f, rows[1]))
+	f.Add("f-0x5-0", "0X0005", inJSON(f, rows[1], rows[1], rows[1]))
+	f.Add("f-0x5-0", "0x5", []byte(`[{"guid":"02:00:00:00:00:00:00:01"},5,null,`+string(inJSON(f, soundRow)[1:])))
 	f.Fuzz(func(t *testing.T, name, pkeyLabel string, text []byte) {
 		obj := &v1alpha1.Ledger{ObjectMeta: metav1.ObjectMeta{Name: name, ResourceVersion: "1", Labels: map[string]string{v1alpha1.LabelPKey: pkeyLabel}}}
 		if len(validation.IsDNS1123Subdomain(name)) > 0 || json.Unmarshal(text, &obj.Spec.Rows) != nil {

@@ -97,7 +97,7 @@ func (l *Ledger) Unreadable() []guid.GUID {
 	var guids []guid.GUID
 	for _, sh := range l.shards.named {
 		for _, row := range sh.unreadable {
-			if g, err := guid.Parse(row.GUID); err == nil {
+			if g, ok := guidOf(row); ok {
 				guids = append(guids, g)
 			}
 		}

@@ -32,7 +32,7 @@ type Store struct {
 const (
 	saveTries    = 8
 	saveParallel = 8
-	pageSize     = 50 // shards a page: a few megabytes
+	pageSize     = 50 // shards a page: about a megabyte
 )
 
 // Load reads every shard of the fabric into the empty Ledger. The rows that could not

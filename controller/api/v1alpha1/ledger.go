@@ -3,7 +3,6 @@ package v1alpha1
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // Labels that a Ledger carries, to list one fabric's.
@@ -27,48 +26,10 @@ type LedgerSpec struct {
 	// before it changes anything, so that a write its predecessor still has under way
 	// fails by resourceVersion.
 	Leader string `json:"leader,omitempty"`
-	// Rows are in order of GUID.
+	// Rows are in order of GUID, behind those that cannot be read. Each is one string: see
+	// LedgerRow.
 	Rows []LedgerRow `json:"rows,omitempty"`
 }
-
-// LedgerRow says whose a GUID is, or was until lately. Its identifiers and its time are
-// text: one row that somebody spoilt by hand must not make the others unreadable.
-type LedgerRow struct {
-	GUID      string        `json:"guid"`
-	PodUID    types.UID     `json:"podUID"`
-	Namespace string        `json:"namespace"`
-	Pod       string        `json:"pod"`
-	Interface string        `json:"interface"`
-	Network   string        `json:"network"` // namespace/name of the NAD
-	PKeys     []LedgerClaim `json:"pkeys,omitempty"`
-	// Node is where the pod ran, as far as known, and BootID what that node showed as
-	// status.nodeInfo.bootID when the pod was seen to be gone.
-	Node   string   `json:"node,omitempty"`
-	BootID string   `json:"bootID,omitempty"`
-	State  RowState `json:"state"`
-	// Since is when the row came into its state, as in 2026-01-02T03:04:05Z. The CRD lets
-	// more through than Go reads.
-	Since string `json:"since"`
-}
-
-// LedgerClaim is a partition that a GUID is put into.
-type LedgerClaim struct {
-	PKey       string `json:"pkey"`
-	Membership string `json:"membership"` // full or limited
-	Index0     bool   `json:"index0,omitempty"`
-	IPoIB      bool   `json:"ipOverIB,omitempty"`
-}
-
-// RowState says whether a row's owner lives.
-type RowState string
-
-const (
-	// Assigned rows belong to a live pod.
-	Assigned RowState = "Assigned"
-	// Held rows belonged to one: UFM was seen without the GUID at Since, and nobody
-	// else gets it until the hold is over.
-	Held RowState = "Held"
-)
 
 // LedgerList is a list of Ledgers.
 type LedgerList struct {
