@@ -74,7 +74,7 @@ func runGC(t tool, args []string, root string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	log, closeLog := newLogger("all", "gc", &skel.CmdArgs{})
+	log, closeLog := newLogger(root, "all", "gc", &skel.CmdArgs{})
 	defer closeLog()
 	for {
 		err := collect(ctx, log, root)

@@ -21,11 +21,11 @@ import (
 type logConfig struct {
 	Network string `json:"name"`
 	Level   string `json:"logLevel"` // debug, info (unless told), warning, error
-	File    string `json:"logFile"`  // beside stderr
+	File    string `json:"logFile"`  // beside stderr; in /var/log
 }
 
 // newLogger writes JSON, one object a line, each with what the call is about.
-func newLogger(plugin, command string, args *skel.CmdArgs) (*zap.Logger, func()) {
+func newLogger(root, plugin, command string, args *skel.CmdArgs) (*zap.Logger, func()) {
 	var c logConfig
 	_ = json.Unmarshal(args.StdinData, &c) // ADD says what is wrong with it
 	config := zap.NewProductionEncoderConfig()
@@ -35,7 +35,7 @@ func newLogger(plugin, command string, args *skel.CmdArgs) (*zap.Logger, func())
 
 	core := zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), level)
 	closeFile := func() {}
-	file, err := openLog(c.File)
+	file, err := openLog(root, c.File)
 	if file != nil {
 		core = zapcore.NewTee(core, zapcore.NewCore(encoder.Clone(), zapcore.Lock(file), level))
 		closeFile = func() { _ = file.Close() }
@@ -50,19 +50,31 @@ func newLogger(plugin, command string, args *skel.CmdArgs) (*zap.Logger, func())
 	return log, closeFile
 }
 
-// openLog opens a file that a network names, and root writes: whoever may write networks
-// must not get to any other kind of file by it, nor hold the call up by a pipe.
-func openLog(path string) (*os.File, error) {
+// logDir is the only folder that logs are written in.
+const logDir = "var/log"
+
+// openLog opens a file that a network names, and root writes. Whoever may write networks
+// must not get to other files by it: not by a path, nor by a link on the way, which a pod
+// can lay in a volume of its own. Nor may a pipe hold the call up.
+func openLog(root, path string) (*os.File, error) {
 	if path == "" {
 		return nil, nil
 	}
-	if !filepath.IsAbs(path) || filepath.Ext(path) != ".log" {
+	inside, err := filepath.Rel("/"+logDir, filepath.Clean(path))
+	first, _, _ := strings.Cut(inside, "/")
+	// pods and containers are what kubelet shows to other tenants.
+	if err != nil || !filepath.IsLocal(inside) || filepath.Ext(path) != ".log" || first == "pods" || first == "containers" {
 		return nil, fmt.Errorf("%q is no path of a log; write it as /var/log/ibfabric-cni.log", path)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	folder, err := os.OpenRoot(filepath.Join(root, logDir))
+	if err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+	defer folder.Close()
+	if err := folder.MkdirAll(filepath.Dir(inside), 0o755); err != nil {
+		return nil, err
+	}
+	file, err := folder.OpenFile(inside, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -101,7 +101,7 @@ func (p program) call(command string, f func(context.Context, *plugin.Env, plugi
 	return func(args *skel.CmdArgs) error {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
-		log, closeLog := newLogger(p.Type, command, args)
+		log, closeLog := newLogger(p.root, p.Type, command, args)
 		defer closeLog()
 		env := p.env(log)
 		err := f(ctx, env, plugin.FromSkel(args))
@@ -119,7 +119,7 @@ func (p program) env(log *zap.Logger) *plugin.Env {
 		Kernel:     host.New(host.Paths{}),
 		Store:      record.NewStore(state),
 		Kept:       record.NewStore(filepath.Join(state, "kept")),
-		Incumbents: record.Incumbents{IBSriov: under("var/lib/cni/ib-sriov"), Sriov: under("var/lib/cni/sriov"), RDMA: under("var/lib/cni/rdma")},
+		Incumbents: record.Incumbents{IBSriov: under("var/lib/cni/ib-sriov"), Sriov: under("var/lib/cni/sriov"), RDMA: under("var/lib/cni/rdma"), Results: under("var/lib/cni/results")},
 		Locks:      txn.Locks{Dir: under("var/run/cni/ibfabric"), Wait: time.Minute},
 		IPAM:       plugin.ExecIPAM{},
 		Log:        log,
@@ -127,10 +127,16 @@ func (p program) env(log *zap.Logger) *plugin.Env {
 		Settle:     30 * time.Second, // many namespaces that end at once were seen to take over 5 s
 		Undo:       p.Undo,
 	}
+	booted, err := host.Booted(time.Now())
+	if err != nil {
+		log.Warn("files of other plugins count as of this boot", zap.Error(err))
+	}
+	env.Booted = booted
 	if p.Type == rdma.Type {
 		// In a chain it has the same attachment and device as the plugin before it.
 		env.Store, env.Kept = record.NewStore(filepath.Join(state, "rdma")), nil
 	}
+	// Only where somebody comes for it: see docs/design/cni.md.
 	if env.Kept != nil && collected(state, time.Now()) {
 		env.KeepFor = keepFor
 	}
@@ -142,6 +148,7 @@ func (p program) add(ctx context.Context, env *plugin.Env, req plugin.Request) e
 	if err != nil {
 		return err
 	}
+	// Printed here and not by skel, in the version that the network's author wrote for.
 	configVersion, err := (&version.ConfigDecoder{}).Decode(req.Config)
 	if err != nil {
 		return err

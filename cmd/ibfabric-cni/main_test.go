@@ -35,6 +35,11 @@ func TestMain(m *testing.M) {
 // call runs the program as a runtime does.
 func call(t *testing.T, name, command, config string) (stdout, stderr string, code int) {
 	t.Helper()
+	return callIn(t, t.TempDir(), name, command, config)
+}
+
+func callIn(t *testing.T, root, name, command, config string) (stdout, stderr string, code int) {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +47,7 @@ func call(t *testing.T, name, command, config string) (stdout, stderr string, co
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), self)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(config), &out, &errs
-	cmd.Env = append(os.Environ(), runAs+"="+name, runRoot+"="+t.TempDir(), "CNI_COMMAND="+command, "CNI_CONTAINERID=c1",
+	cmd.Env = append(os.Environ(), runAs+"="+name, runRoot+"="+root, "CNI_COMMAND="+command, "CNI_CONTAINERID=c1",
 		"CNI_NETNS=/var/run/netns/never-was", "CNI_IFNAME=net1", "CNI_PATH=/opt/cni/bin", "CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=team-a;K8S_POD_NAME=train-0")
 	err = cmd.Run()
 	var exit *exec.ExitError
@@ -146,9 +151,10 @@ func TestGCLeavesItsMarkSoThatVFsMayKeepTheirGUIDs(t *testing.T) {
 }
 
 func TestLogsAreJSONOnStderrAndInTheFile(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "log", "cni.log")
-	config := `{"cniVersion":"1.0.0","name":"gpu1","deviceID":"0000:ff:1f.7","logLevel":"debug","logFile":"` + file + `"}`
-	_, stderr, _ := call(t, "ib-sriov", "ADD", config)
+	root := nodeRoot(t)
+	file := filepath.Join(root, "var/log/fabric/cni.log")
+	config := `{"cniVersion":"1.0.0","name":"gpu1","deviceID":"0000:ff:1f.7","logLevel":"debug","logFile":"/var/log/fabric/cni.log"}`
+	_, stderr, _ := callIn(t, root, "ib-sriov", "ADD", config)
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -165,28 +171,56 @@ func TestLogsAreJSONOnStderrAndInTheFile(t *testing.T) {
 	}
 }
 
+// nodeRoot is the file system of a node that has /var/log.
+func nodeRoot(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, "var/log"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
 func TestALogFileThatCannotBeWrittenStopsNothing(t *testing.T) {
-	_, stderr, code := call(t, "ib-sriov", "DEL", `{"cniVersion":"1.0.0","name":"gpu1","logFile":"/proc/none/x"}`)
+	_, stderr, code := call(t, "ib-sriov", "DEL", `{"cniVersion":"1.0.0","name":"gpu1","logFile":"/var/log/x.log"}`) // there is no /var/log
 	if code != 0 || !strings.Contains(stderr, "logFile is not written") {
 		t.Errorf("exit %d, %s", code, stderr)
 	}
 }
 
 func TestANetworkCannotHaveRootWriteAnythingButALog(t *testing.T) {
-	dir := t.TempDir()
-	other := filepath.Join(dir, "passwd")
-	pipe, link := filepath.Join(dir, "pipe.log"), filepath.Join(dir, "link.log")
-	if err := errors.Join(os.WriteFile(other, nil, 0o600), os.Symlink(other, link), syscall.Mkfifo(pipe, 0o600)); err != nil {
+	root := nodeRoot(t)
+	log, etc := filepath.Join(root, "var/log"), filepath.Join(root, "etc")
+	other := filepath.Join(etc, "passwd.log")
+	err := errors.Join(os.Mkdir(etc, 0o700), os.WriteFile(other, nil, 0o600), os.Symlink(other, filepath.Join(log, "link.log")),
+		os.Symlink(etc, filepath.Join(log, "folder")), os.Symlink("../../etc", filepath.Join(log, "up")), syscall.Mkfifo(filepath.Join(log, "pipe.log"), 0o600))
+	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{other, link, pipe, "relative.log", dir + "/new/x.sh"} {
-		file, err := openLog(path)
+	for _, path := range []string{
+		"/var/log/link.log", "/var/log/folder/x.log", "/var/log/folder/passwd.log", "/var/log/up/x.log", "/var/log/pipe.log",
+		"/var/log/../../etc/x.log", "/etc/x.log", other, "relative.log", "var/log/x.log", "/var/log/new/x.sh", "/var/log", "/var/log/.log/../x",
+		"/var/log/pods/ns_pod_uid/main/0.log", "/var/log/containers/x.log", "/var/log/./pods/x/y.log",
+	} {
+		file, err := openLog(root, path)
 		if err == nil {
 			t.Errorf("%s was opened", path)
 			_ = file.Close()
+		} else if !strings.HasPrefix(path, "/var/log/") && !strings.Contains(err.Error(), "write it as /var/log/") {
+			t.Errorf("%s: the mend is missing in: %v", path, err)
 		}
 	}
-	if _, err := os.Stat(dir + "/new"); err == nil {
-		t.Error("a folder was made for what is refused")
+	for dir, want := range map[string]int{etc: 1, log: 4} {
+		if entries, err := os.ReadDir(dir); len(entries) != want || err != nil {
+			t.Errorf("%s has %v, %v: something was made for what is refused", dir, entries, err)
+		}
+	}
+	for _, path := range []string{"/var/log/x.log", "/var/log/a/b/x.log", "/var//log/../log/x.log"} {
+		file, err := openLog(root, path)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		_ = file.Close()
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 // Configure implements Addresses.
 func (h *Host) Configure(_ context.Context, n NetNS, name string, result *types100.Result) error {
+	// On a thread that goes there: the library asks netlink and sysctl of where it is.
 	err := ns.WithNetNSPath(string(n), func(ns.NetNS) error { return ipam.ConfigureIface(name, result) })
 	if err != nil {
 		return fmt.Errorf("giving %s in %s its addresses and routes: %w", name, n, err)

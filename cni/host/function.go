@@ -43,6 +43,7 @@ func (h *Host) Bind(ctx context.Context, pci PCI, driver string) error {
 	case d.Driver != "":
 		return fmt.Errorf("binding %s to %s: it is bound to %s", pci, driver, d.Driver)
 	}
+	// By the driver's own folder: drivers_probe would pick one, and vfio-pci may be it.
 	path := filepath.Join(h.paths.Sysfs, "bus/pci/drivers", filepath.Base(driver), "bind")
 	if err := writeFile(path, string(pci)); err != nil {
 		return fmt.Errorf("binding %s to %s: %w", pci, driver, err)

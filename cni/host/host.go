@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,6 +59,15 @@ func (h *Host) HasNetNS(_ context.Context, ns NetNS) (bool, error) {
 	}
 	// A path whose mount has gone is an empty file.
 	return stat.Type == unix.NSFS_MAGIC || stat.Type == unix.PROC_SUPER_MAGIC, nil
+}
+
+// Booted is about when the node did.
+func Booted(now time.Time) (time.Time, error) {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return time.Time{}, fmt.Errorf("asking how long the node has been up: %w", err)
+	}
+	return now.Add(-time.Duration(info.Uptime) * time.Second), nil
 }
 
 // retry repeats a call that a signal, or a change during a dump, interrupted. Twenty are

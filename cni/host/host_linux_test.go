@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
@@ -174,6 +175,26 @@ func TestANetdevMovesAndGetsItsNameAtOnce(t *testing.T) {
 	}
 }
 
+func TestAPodCannotKeepItsNetdevByGivingItANameOfTheHost(t *testing.T) {
+	ctx, h := t.Context(), New(Paths{})
+	pod, home := newNetNS(t), newNetNS(t)
+	for ns, name := range map[NetNS]string{pod: "net1", home: "bond0"} {
+		inside(t, ns, func() error {
+			return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name + "p"})
+		})
+	}
+	index := indexOf(t, pod, "net1")
+	inside(t, pod, func() error { return netlink.LinkAddAltName(linkAt(index), "bond0") })
+	if err := h.MoveNetdev(ctx, pod, index, home, "ib3"); err != nil {
+		t.Fatal(err)
+	}
+	indexOf(t, home, "ib3")
+	// That its own name is taken is another matter.
+	if err := h.MoveNetdev(ctx, pod, indexOf(t, pod, "net1p"), home, "bond0"); !errors.Is(err, unix.EEXIST) {
+		t.Errorf("to a name that is taken: %v", err)
+	}
+}
+
 func TestANamespaceThatWentIsNoNamespace(t *testing.T) {
 	h := New(Paths{})
 	alive := newNetNS(t)
@@ -193,6 +214,50 @@ func TestANamespaceThatWentIsNoNamespace(t *testing.T) {
 	}
 	if _, err := h.RDMADevice(t.Context(), "/var/run/netns/never-was", vfAddr); !errors.Is(err, ErrNotFound) {
 		t.Errorf("looking there for RDMA: %v, want ErrNotFound", err)
+	}
+}
+
+func TestANamespaceIsToldFromTheNextOneAtItsPath(t *testing.T) {
+	ctx, h := t.Context(), New(Paths{})
+	alive, other := newNetNS(t), newNetNS(t)
+	identify := func(n NetNS) string {
+		t.Helper()
+		id, err := h.NetNSID(ctx, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	first, second := identify(alive), identify(other)
+	if first == "" {
+		t.Skip("this kernel does not tell (before Linux 5.14)")
+	}
+	if first == second || identify(alive) != first {
+		t.Errorf("two namespaces are %s and %s, then %s", first, second, identify(alive))
+	}
+	// As when the number of a process is given again: the path stays, what is there does not.
+	err := errors.Join(unix.Unmount(string(alive), unix.MNT_DETACH), unix.Mount(string(other), string(alive), "none", unix.MS_BIND, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if there, err := h.HasNetNS(ctx, alive); !there || err != nil || identify(alive) != second {
+		t.Errorf("there %t, %v, as %s, want %s", there, err, identify(alive), second)
+	}
+	file := filepath.Join(t.TempDir(), "cni-left-behind")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []NetNS{"/var/run/netns/never-was", NetNS(file)} {
+		if id, err := h.NetNSID(ctx, path); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s is %q, %v, want ErrNotFound", path, id, err)
+		}
+	}
+}
+
+func TestTheNodeBootedBeforeNow(t *testing.T) {
+	now := time.Now()
+	if booted, err := Booted(now); err != nil || !booted.Before(now) {
+		t.Errorf("booted %v, %v", booted, err)
 	}
 }
 

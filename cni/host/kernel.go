@@ -41,6 +41,10 @@ type Node interface {
 	BootID(ctx context.Context) (string, error)
 	// HasNetNS reports whether ns is a network namespace that still exists.
 	HasNetNS(ctx context.Context, ns NetNS) (bool, error)
+	// NetNSID tells the namespace at a path from all others of this boot, also from a later
+	// one at the same path, as of a process whose number is given again. It is "" where the
+	// kernel does not tell (before Linux 5.14); ErrNotFound when there is no namespace.
+	NetNSID(ctx context.Context, ns NetNS) (string, error)
 	// RDMAMode is what `rdma system show netns` says.
 	RDMAMode(ctx context.Context) (RDMAMode, error)
 }
@@ -102,8 +106,9 @@ type Addresses interface {
 	// rule for each address, and a table of the netdev's own with its subnets, its gateways
 	// and the result's routes. Rules of netdevs that are gone go with it.
 	RouteBySource(ctx context.Context, ns NetNS, name string, result *types100.Result) error
-	// UnrouteBySource takes the rules away; the table ends with its netdev.
-	UnrouteBySource(ctx context.Context, ns NetNS, name string) error
+	// UnrouteBySource takes the rules of the netdev with an index away, and those of netdevs
+	// that are gone; 0 is for those alone. The table ends with its netdev.
+	UnrouteBySource(ctx context.Context, ns NetNS, index int) error
 	// Announce tells the link's other nodes whose the result's addresses are now, once
 	// each: by ARP, and by unsolicited neighbour advertisements.
 	Announce(ctx context.Context, ns NetNS, name string, result *types100.Result) error

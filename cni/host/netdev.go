@@ -69,7 +69,11 @@ func describe(handle *netlink.Handle, index int, children []int) (Netdev, error)
 
 // MoveNetdev implements Netdevs.
 func (h *Host) MoveNetdev(_ context.Context, from NetNS, index int, to NetNS, name string) error {
-	if err := moveNetdev(from, index, to, name); err != nil {
+	err := moveNetdev(from, index, to, name)
+	if errors.Is(err, unix.EEXIST) && h.dropAltNames(from, index) {
+		err = moveNetdev(from, index, to, name)
+	}
+	if err != nil {
 		return fmt.Errorf("moving netdev %d from %s to %s as %s: %w", index, from, to, name, gone(err))
 	}
 	return nil
@@ -91,6 +95,26 @@ func moveNetdev(from NetNS, index int, to NetNS, name string) error {
 		_, err := execute(from, req)
 		return err
 	})
+}
+
+// dropAltNames takes the alternative names from a netdev and reports whether it had any. Since
+// Linux 6.6 one that the new namespace has keeps it out, under whatever name; a pod can give
+// its netdev any, and would never lose it.
+func (h *Host) dropAltNames(n NetNS, index int) (had bool) {
+	err := h.netlinkAt(n, unix.NETLINK_ROUTE, func(handle *netlink.Handle) error {
+		link, err := handle.LinkByIndex(index)
+		if err != nil {
+			return err
+		}
+		for _, name := range link.Attrs().AltNames {
+			had = true
+			if err := handle.LinkDelAltName(link, name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return had && err == nil
 }
 
 // RenameNetdev implements Netdevs.

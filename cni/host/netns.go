@@ -3,10 +3,12 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/vishvananda/netlink"
@@ -28,6 +30,37 @@ func (n NetNS) open() (netns.NsHandle, error) {
 		err = fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
 	return handle, err
+}
+
+// NetNSID implements Node. The inode of a namespace would not do: the next one gets it.
+func (h *Host) NetNSID(_ context.Context, n NetNS) (id string, err error) {
+	err = ns.WithNetNSPath(string(n), func(ns.NetNS) error {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+		if errors.Is(err, unix.ENOPROTOOPT) {
+			return nil // an older kernel
+		}
+		id = strconv.FormatUint(cookie, 10)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("identifying network namespace %s: %w", n, noNetNS(err))
+	}
+	return id, nil
+}
+
+// noNetNS marks the errors of paths where no namespace is.
+func noNetNS(err error) error {
+	var gone ns.NSPathNotExistErr
+	var other ns.NSPathNotNSErr
+	if errors.As(err, &gone) || errors.As(err, &other) {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return err
 }
 
 // netlinkAt calls f with a handle whose sockets are in ns. The thread goes there for the
@@ -74,12 +107,8 @@ func (h *Host) sysfsAt(n NetNS, f func(base string) error) error {
 		mount, err = mountSysfs()
 		return err
 	})
-	var gone ns.NSPathNotExistErr
-	switch {
-	case errors.As(err, &gone):
-		return fmt.Errorf("%w: %w", ErrNotFound, err)
-	case err != nil:
-		return fmt.Errorf("mounting sysfs of %s: %w", n, err)
+	if err != nil {
+		return fmt.Errorf("mounting sysfs of %s: %w", n, noNetNS(err))
 	}
 	defer mount.Close()
 	return f(fmt.Sprintf("/proc/self/fd/%d", mount.Fd()))

@@ -45,10 +45,12 @@ func (h *Host) RouteBySource(_ context.Context, n NetNS, name string, result *ty
 		if err != nil {
 			return err
 		}
+		// The kernel takes the same rule twice, and removes one at a time.
 		if err := dropRules(handle, link.Attrs().Index); err != nil {
 			return err
 		}
 		for _, r := range sourceRoutes(link.Attrs().Index, result) {
+			// Replaced, not added: a killed ADD may have left it.
 			if err := handle.RouteReplace(&r); err != nil {
 				return fmt.Errorf("route %s: %w", r, err)
 			}
@@ -74,6 +76,7 @@ func sourceRoutes(index int, result *types100.Result) []netlink.Route {
 		subnet := net.IPNet{IP: ip.Address.IP.Mask(ip.Address.Mask), Mask: ip.Address.Mask}
 		r := netlink.Route{LinkIndex: index, Table: sourceTable + index, Dst: &subnet}
 		if family(ip.Address.IP) == netlink.FAMILY_V4 {
+			// As the kernel's own route of the subnet. Of IPv6 it has neither.
 			r.Src, r.Scope = ip.Address.IP, netlink.SCOPE_LINK
 		}
 		routes = append(routes, r)
@@ -110,21 +113,12 @@ func sourceRule(index int, from net.IP) *netlink.Rule {
 }
 
 // UnrouteBySource implements Addresses.
-func (h *Host) UnrouteBySource(_ context.Context, n NetNS, name string) error {
+func (h *Host) UnrouteBySource(_ context.Context, n NetNS, index int) error {
 	err := h.netlinkAt(n, unix.NETLINK_ROUTE, func(handle *netlink.Handle) error {
-		index := 0 // none: only the rules of netdevs that are gone
-		link, err := handle.LinkByName(name)
-		var missing netlink.LinkNotFoundError
-		switch {
-		case err == nil:
-			index = link.Attrs().Index
-		case !errors.As(err, &missing):
-			return err
-		}
 		return dropRules(handle, index)
 	})
 	if err != nil {
-		return fmt.Errorf("removing the rules for the addresses of %s in %s: %w", name, n, err)
+		return fmt.Errorf("removing the rules for the addresses of netdev %d in %s: %w", index, n, err)
 	}
 	return nil
 }
@@ -137,8 +131,9 @@ func dropRules(handle *netlink.Handle, index int) error {
 			return err
 		}
 		for _, r := range rules {
-			if i := r.Table - sourceTable; i != index && hasLink(handle, i) {
-				continue
+			i := r.Table - sourceTable
+			if i <= 0 || i != index && hasLink(handle, i) {
+				continue // no table of ours, or of a netdev that is still there
 			}
 			r.Family = f
 			if err := handle.RuleDel(&r); err != nil && !errors.Is(err, unix.ENOENT) {

@@ -112,7 +112,7 @@ func TestWhatIsAskedThroughARailIsAnsweredThroughIt(t *testing.T) {
 			if err := errors.Join(h.Configured(ctx, pod, "net1", r1, true), h.Configured(ctx, pod, "net2", r2, true)); err != nil {
 				t.Error(err)
 			}
-			if err := h.UnrouteBySource(ctx, pod, "net2"); err != nil {
+			if err := h.UnrouteBySource(ctx, pod, indexOf(t, pod, "net2")); err != nil {
 				t.Fatal(err)
 			}
 			if by := leavesBy(t, pod, c.world, from); by != "net1 "+c.gw1 {
@@ -137,23 +137,31 @@ func TestTheRulesOfANetdevThatIsGoneGoWithTheNextOne(t *testing.T) {
 	if err := errors.Join(h.Configure(ctx, pod, "net2", r2), h.RouteBySource(ctx, pod, "net2", r2)); err != nil {
 		t.Fatal(err)
 	}
-	var ours []string
-	inside(t, pod, func() error {
-		rules, err := netlink.RuleList(netlink.FAMILY_V4)
-		for _, r := range rules {
-			if r.Priority == sourcePriority {
-				ours = append(ours, r.Src.String())
+	rules := func() (from []string) {
+		t.Helper()
+		inside(t, pod, func() error {
+			rules, err := netlink.RuleList(netlink.FAMILY_V4)
+			for _, r := range rules {
+				if r.Priority == sourcePriority {
+					from = append(from, r.Src.String())
+				}
 			}
-		}
-		return err
-	})
-	if len(ours) != 1 || ours[0] != "10.2.0.5/32" {
+			return err
+		})
+		return from
+	}
+	if ours := rules(); len(ours) != 1 || ours[0] != "10.2.0.5/32" {
 		t.Errorf("rules for %v, want that of the netdev which is there", ours)
 	}
-	if err := h.UnrouteBySource(ctx, pod, "net9"); err != nil {
-		t.Errorf("of a netdev that never was: %v", err)
+	foreign := sourceRule(0, net.IPv4(10, 9, 0, 1)) // somebody else's table
+	inside(t, pod, func() error { return netlink.RuleAdd(foreign) })
+	if err := h.UnrouteBySource(ctx, pod, 0); err != nil {
+		t.Errorf("of no netdev: %v", err)
 	}
-	if err := h.UnrouteBySource(ctx, "/var/run/netns/never-was", "net1"); !errors.Is(err, ErrNotFound) {
+	if left := rules(); len(left) != 2 {
+		t.Errorf("rules for %v, want the netdev's that is there, and the foreign one", left)
+	}
+	if err := h.UnrouteBySource(ctx, "/var/run/netns/never-was", 1); !errors.Is(err, ErrNotFound) {
 		t.Errorf("in a namespace that never was: %v", err)
 	}
 }

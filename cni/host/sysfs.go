@@ -47,6 +47,7 @@ func readDevice(sysfs string, pci PCI) (Device, error) {
 
 // vfIndex finds the number under which the PF lists the VF.
 func vfIndex(sysfs string, pf, vf PCI) (int, error) {
+	// Not from its address: how VFs are numbered from their PF's is up to the card.
 	links, err := filepath.Glob(filepath.Join(functionDir(sysfs, pf), "virtfn*"))
 	if err != nil {
 		return 0, err
@@ -139,6 +140,7 @@ func portIn(dir string) (p Port, err error) {
 	if err != nil {
 		return p, err
 	}
+	// A RoCE port has the same files, but PKeys and LID in them are nobody's word.
 	p.Ethernet = layer == "Ethernet"
 	state, err := readText(filepath.Join(port, "state")) // 4: ACTIVE
 	if err != nil {
@@ -169,6 +171,7 @@ func readPKeys(dir string) ([]uint16, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The folder lists 10 before 2.
 	table, used := make([]uint16, len(entries)), 0
 	for _, e := range entries {
 		i, err := strconv.Atoi(e.Name())

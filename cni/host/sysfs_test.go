@@ -164,3 +164,16 @@ func TestTheRDMADeviceOfAScalableFunctionIsFoundByItsName(t *testing.T) {
 		}
 	}
 }
+
+func TestADeviceWithNoneOrTwoRDMADevicesIsAnError(t *testing.T) {
+	s := newTree(t)
+	s.dir("bus/pci/devices/0000:17:00.2/infiniband/mlx5_5")
+	if name, err := rdmaName(s.base, vfAddr); err == nil || errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "there are 2") {
+		t.Errorf("two: %q, %v", name, err)
+	}
+	s.remove("bus/pci/devices/0000:17:00.2/infiniband/mlx5_4")
+	s.remove("bus/pci/devices/0000:17:00.2/infiniband/mlx5_5")
+	if name, err := rdmaName(s.base, vfAddr); !errors.Is(err, ErrNotFound) {
+		t.Errorf("none: %q, %v", name, err)
+	}
+}

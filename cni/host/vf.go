@@ -38,6 +38,7 @@ func (h *Host) vfConfig(vf VF) (VFConfig, error) {
 		msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
 		msg.Index = int32(index)
 		req.AddData(msg)
+		// Without the mask the kernel leaves VFs out altogether.
 		req.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(nl.RTEXT_FILTER_VF|skipStats)))
 		messages, err = execute(Home, req)
 		return err
@@ -107,6 +108,7 @@ func parseVFInfo(info []byte) (config VFConfig, number int, err error) {
 // SetVFGUID implements VFs.
 func (h *Host) SetVFGUID(_ context.Context, vf VF, node, port guid.GUID) error {
 	err := h.withPF(vf, func(handle *netlink.Handle, pf netlink.Link) error {
+		// Two requests, as the kernel takes one GUID at a time; the undo sets both again.
 		if err := handle.LinkSetVfGUID(pf, vf.Index, wire(node), nl.IFLA_VF_IB_NODE_GUID); err != nil {
 			return err
 		}

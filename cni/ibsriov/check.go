@@ -30,6 +30,7 @@ func (j *job) checkGUID(ctx context.Context) error {
 	if err != nil || !d.IsVF() {
 		return err
 	}
+	// What the PF holds counts by itself: it is what the VF gets at its next rebind or reset.
 	var errs []error
 	if g := guid.GUID(j.rec.GUID); g != 0 {
 		config, err := j.Kernel.VFConfig(ctx, d.VF)

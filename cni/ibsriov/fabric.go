@@ -28,12 +28,13 @@ func (j *job) proveFabric(ctx context.Context) error {
 		j.Log.Info("fabricTimeout is 0: the fabric is not waited for")
 		return nil
 	}
-	began, err := j.firstADD()
-	if err != nil {
-		return err
+	// Only now, with the port at home: sysfs of a pod's namespace can be read as well, but a
+	// pod that waits with its devices in place could use them before it may.
+	start := j.Now()
+	missing, err := j.lacks(ctx)
+	if err == nil && missing != "" { // as a rule; a VF that kept its GUID is ready at once
+		missing, err = j.awaitFabric(ctx)
 	}
-	start, deadline := j.Now(), began.Add(j.conf.FabricTimeout)
-	missing, err := j.awaitFabric(ctx, deadline)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,12 @@ func (j *job) firstADD() (time.Time, error) {
 }
 
 // awaitFabric looks until nothing is missing or the deadline is over, at least once.
-func (j *job) awaitFabric(ctx context.Context, deadline time.Time) (missing string, err error) {
+func (j *job) awaitFabric(ctx context.Context) (missing string, err error) {
+	began, err := j.firstADD()
+	if err != nil {
+		return "", err
+	}
+	deadline := began.Add(j.conf.FabricTimeout)
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, time.Second) {
 		now, err := j.lacks(ctx)
 		if err != nil || now == "" {
@@ -95,6 +101,7 @@ func (j *job) awaitFabric(ctx context.Context, deadline time.Time) (missing stri
 func (j *job) lacks(ctx context.Context) (string, error) {
 	port, err := j.Kernel.Port(ctx, host.Home, j.pci)
 	if errors.Is(err, host.ErrNotFound) {
+		// It may be on its way back from a rebind.
 		return "the RDMA device is not there", nil
 	}
 	if err != nil {
@@ -123,6 +130,7 @@ func (j *job) lacks(ctx context.Context) (string, error) {
 // find looks for a claim in a port's table, or says how it is there instead.
 func find(table []uint16, c Claim) (index int, why string) {
 	const fullBit = 0x8000
+	// A table can hold a key twice, once with either membership: the one asked for counts.
 	for i, entry := range table {
 		if entry == c.Entry() && (i == 0 || !c.Mode.Index0) {
 			return i, ""

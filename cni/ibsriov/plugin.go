@@ -2,9 +2,7 @@ package ibsriov
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 	"go.uber.org/zap"
@@ -113,6 +111,8 @@ func Add(ctx context.Context, env *plugin.Env, req plugin.Request) (*types100.Re
 	j := newJob(env, env.NewRecord(req, Type, conf.Network, string(conf.Device)))
 	j.conf = conf
 	j.rec.GUID = record.GUID(conf.GUID)
+	// Before the device is locked: it may have to lock the one that has the GUID, and two
+	// calls that hold one and want the other would wait for ever.
 	if err := env.FreeGUID(ctx, j.rec); err != nil {
 		return nil, err
 	}
@@ -126,6 +126,8 @@ func Add(ctx context.Context, env *plugin.Env, req plugin.Request) (*types100.Re
 
 func (j *job) add(ctx context.Context) (*types100.Result, error) {
 	engine := j.Engine()
+	// In this order: what others have left is undone before it is looked at how the VF is.
+	// Else a dead pod's GUID would be saved as the VF's own, and given back for ever.
 	if err := engine.Claim(ctx, j.rec); err != nil {
 		return nil, err
 	}
@@ -148,7 +150,7 @@ func (j *job) add(ctx context.Context) (*types100.Result, error) {
 	}
 	j.Log.Info("attached", zap.String("device", j.rec.Device), zap.Stringer("guid", j.given()),
 		zap.Any("pkeys", j.rec.PKeys), zap.Duration("took", j.Now().Sub(j.rec.Created)))
-	return j.result(ctx)
+	return j.Answer(ctx, j.rec, j.ips, j.vfio())
 }
 
 // Del takes the VF back.
@@ -159,13 +161,12 @@ func Del(ctx context.Context, env *plugin.Env, req plugin.Request) error {
 // inspect looks at the device, writes down how it is, and refuses what cannot work. It
 // changes nothing.
 func (j *job) inspect(ctx context.Context) (err error) {
-	if j.device, err = j.Kernel.Device(ctx, j.pci); err != nil {
-		if errors.Is(err, host.ErrNotFound) {
-			return plugin.Invalid("deviceID", "this node has no PCI device %s", j.pci)
-		}
+	if j.device, err = j.FindDevice(ctx, j.pci); err != nil {
 		return err
 	}
 	switch {
+	// The driver that it has counts, not the field: device plugins bind VFs for vfio, and
+	// many networks do not say so. The field only insists.
 	case j.conf.VFIO && !j.vfio():
 		return plugin.Invalid("vfioPciMode", "is set, but %s is bound to %q; bind it to vfio-pci first", j.pci, j.device.Driver)
 	case !j.device.IsVF() && !j.vfio():
@@ -175,15 +176,12 @@ func (j *job) inspect(ctx context.Context) (err error) {
 	if !j.device.IsVF() {
 		return nil
 	}
-	if j.rec.Original.Driver, err = j.DriverOf(ctx, j.device, j.rec); err != nil {
-		return err
-	}
-	config, err := j.Kernel.VFConfig(ctx, j.device.VF)
+	config, err := j.InspectVF(ctx, j.rec, j.device)
 	if err != nil {
 		return err
 	}
+	// Both, as the PF has them: they can differ, and a netdev shows one of them only.
 	j.rec.Original.NodeGUID, j.rec.Original.PortGUID = record.GUID(config.NodeGUID), record.GUID(config.PortGUID)
-	j.rec.Original.LinkState = config.LinkState.String()
 	if j.vfio() {
 		j.Log.Info("the VF is for vfio: its GUID is set at the PF, and neither GUID nor PKey can be proved from here")
 		return nil
@@ -198,11 +196,11 @@ func (j *job) inspectDevices(ctx context.Context) error {
 			return err
 		}
 	}
-	if j.device.Driver == "" {
-		return j.adoptDriverless(ctx)
+	if err := j.Adopt(ctx, j.rec, &j.device); err != nil {
+		return err
 	}
-	if _, err := j.AwaitRDMA(ctx, j.pci); err != nil {
-		return fmt.Errorf("%w; is it in another pod, or is mlx5_ib not loaded?", err)
+	if err := j.NeedRDMA(ctx, j.pci); err != nil {
+		return err
 	}
 	var err error
 	if j.port, err = j.Kernel.Port(ctx, host.Home, j.pci); err != nil {
@@ -211,41 +209,13 @@ func (j *job) inspectDevices(ctx context.Context) error {
 	if j.port.Ethernet {
 		return plugin.Invalid("deviceID", "%s has an Ethernet port; use the plugin sriov for RoCE", j.pci)
 	}
+	// Zeros are what firmware begins with, ones what ib-sriov-cni leaves: no subnet manager
+	// brings up a port with either.
 	if j.conf.GUID == 0 && !j.port.GUID.IsValid() {
 		return plugin.Invalid("args.cni.guid", "no GUID is given, and VF %s has none of its own (%s)", j.pci, j.port.GUID)
 	}
-	n, err := plugin.Await(ctx, j.Settle, func() (host.Netdev, error) { return j.Kernel.Netdev(ctx, host.Home, j.pci) })
-	if err != nil {
+	if _, err = j.InspectNetdev(ctx, j.rec); err != nil {
 		return fmt.Errorf("%w; is ib_ipoib loaded?", err)
 	}
-	j.rec.Original.Name = n.Name
 	return nil
-}
-
-// adoptDriverless is for a VF that somebody else's death left between unbind and bind.
-func (j *job) adoptDriverless(ctx context.Context) error {
-	if err := j.Rebind(ctx, j.pci, j.rec.Original.Driver); err != nil {
-		return err
-	}
-	j.device.Driver = j.rec.Original.Driver
-	return j.inspectDevices(ctx)
-}
-
-// result is what ADD answers: the interface, and what IPAM gave it.
-func (j *job) result(ctx context.Context) (*types100.Result, error) {
-	result := &types100.Result{CNIVersion: types100.ImplementedSpecVersion}
-	if j.ips != nil {
-		result = j.ips
-	}
-	i := &types100.Interface{Name: j.rec.IfName, Sandbox: j.rec.NetNS, PciID: j.rec.Device}
-	result.Interfaces = []*types100.Interface{i}
-	if j.vfio() {
-		return result, nil
-	}
-	n, err := plugin.Await(ctx, time.Second, func() (host.Netdev, error) { return j.Kernel.Netdev(ctx, j.pod, j.pci) })
-	if err != nil {
-		return nil, errors.Join(err, j.Engine().Revert(ctx, j.rec))
-	}
-	i.Mac, i.Mtu = n.Addr.String(), n.MTU
-	return result, nil
 }

@@ -40,6 +40,7 @@ func (j *job) guidStep() txn.Step {
 	return txn.Step{
 		Name: record.StepGUID, Keep: j.keeps(),
 		Do: func(ctx context.Context) error {
+			// Once more, with the record on the disk: of two calls at once each sees the other.
 			if err := j.RefuseGUID(j.rec); err != nil {
 				return err
 			}
@@ -61,7 +62,7 @@ func (j *job) dropKept(context.Context) error { return j.Kept.Remove(j.kept) }
 func (j *job) setGUIDs(ctx context.Context, d host.Device, node, port guid.GUID) error {
 	config, err := j.Kernel.VFConfig(ctx, d.VF)
 	if err != nil || config.NodeGUID == node && config.PortGUID == port {
-		return err
+		return err // the PF may hold it while the VF's driver has another: see takeOver
 	}
 	if err := j.Kernel.SetVFGUID(ctx, d.VF, node, port); err != nil {
 		return err
@@ -102,7 +103,7 @@ func (j *job) takeOver(ctx context.Context, d host.Device, node, port guid.GUID)
 func (j *job) restoreGUID(ctx context.Context) error {
 	d, err := j.Kernel.Device(ctx, j.pci)
 	if err != nil || !d.IsVF() {
-		return unlessGone(err)
+		return plugin.UnlessGone(err)
 	}
 	was := host.VFConfig{NodeGUID: guid.GUID(j.rec.Original.NodeGUID), PortGUID: guid.GUID(j.rec.Original.PortGUID)}
 	config, err := j.Kernel.VFConfig(ctx, d.VF)
@@ -149,6 +150,7 @@ func (j *job) addChildren(ctx context.Context) error {
 		}
 		j.Log.Info("IPoIB netdev added", zap.String("name", name), zap.Stringer("pkey", c.PKey))
 	}
+	// Read again for their indices, which no answer of netlink tells who adds a link.
 	if n, err = j.Kernel.Netdev(ctx, j.pod, j.pci); err != nil {
 		return err
 	}
@@ -163,7 +165,7 @@ func (j *job) addChildren(ctx context.Context) error {
 func (j *job) deleteChildren(ctx context.Context) error {
 	n, err := j.Kernel.Netdev(ctx, j.pod, j.pci)
 	if err != nil {
-		return unlessGone(err) // they ended with their parent
+		return plugin.UnlessGone(err) // they ended with their parent
 	}
 	for _, c := range n.Children {
 		if err := j.Kernel.DeleteNetdev(ctx, j.pod, c.Index); err != nil {
@@ -171,11 +173,4 @@ func (j *job) deleteChildren(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func unlessGone(err error) error {
-	if errors.Is(err, host.ErrNotFound) {
-		return nil
-	}
-	return err
 }

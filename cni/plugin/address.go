@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 	"go.uber.org/zap"
@@ -88,7 +89,13 @@ func (e *Env) RouteStep(rec *record.Record, result func() *types100.Result) txn.
 			if pod == host.Home {
 				return nil // whose rules those would be nobody knows any more
 			}
-			return unlessGone(e.Kernel.UnrouteBySource(ctx, pod, rec.IfName))
+			// By its device: another pod's interface can have the same name, at a path that
+			// was this pod's.
+			n, err := e.Kernel.Netdev(ctx, pod, host.PCI(rec.Device))
+			if err != nil && !errors.Is(err, host.ErrNotFound) {
+				return err
+			}
+			return UnlessGone(e.Kernel.UnrouteBySource(ctx, pod, n.Index))
 		},
 	}
 }

@@ -46,7 +46,7 @@ func (e *Env) checked(ctx context.Context, req Request, incumbent func(record.Ke
 	if len(recs) == 0 {
 		return nil, &Error{Code: types.ErrUnknownContainer, Err: fmt.Errorf("interface %s of container %s has no record on this node; it was not attached here, or was detached", req.IfName, req.ContainerID)}
 	}
-	rec := recs[0]
+	rec := recs[0] // the key of an attachment is the name of its file but for device and GUID
 	boot, err := e.Kernel.BootID(ctx)
 	switch {
 	case err != nil:
@@ -68,6 +68,7 @@ func (e *Env) checkDevices(ctx context.Context, rec *record.Record) error {
 	pci, pod := host.PCI(rec.Device), host.NetNS(rec.NetNS)
 	var errs []error
 	if slices.Contains(rec.Steps, record.StepNetdev) {
+		// By its device: something else in the pod may bear the interface's name.
 		n, err := e.Kernel.Netdev(ctx, pod, pci)
 		switch {
 		case err != nil:
@@ -79,6 +80,7 @@ func (e *Env) checkDevices(ctx context.Context, rec *record.Record) error {
 		}
 	}
 	if slices.Contains(rec.Steps, record.StepRDMA) {
+		// In shared mode every namespace shows it, so that being in the pod proves nothing.
 		if _, err := e.Kernel.RDMADevice(ctx, pod, pci); err != nil {
 			errs = append(errs, err)
 		} else if d, err := e.Kernel.RDMADevice(ctx, host.Home, pci); err == nil {
@@ -95,6 +97,7 @@ func (e *Env) checkAddresses(ctx context.Context, req Request, rec *record.Recor
 	if err != nil {
 		return err
 	}
+	// Behind other plugins of a chain it has their interfaces and addresses in it, too.
 	own := &types100.Result{}
 	for _, ip := range result.IPs {
 		if i := ip.Interface; i == nil || *i >= 0 && *i < len(result.Interfaces) && result.Interfaces[*i].Name == rec.IfName {

@@ -3,7 +3,6 @@ package plugin
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 
@@ -78,7 +77,7 @@ func (e *Env) del(ctx context.Context, req Request, rec *record.Record, retry bo
 	if done, err := e.deleted(rec); done || err != nil {
 		return err
 	}
-	if err := e.salvage(rec); err != nil {
+	if err := e.salvage(ctx, rec); err != nil {
 		return err
 	}
 	undo := e.Engine().Revert
@@ -113,7 +112,7 @@ func (e *Env) guess(ctx context.Context, req Request) *record.Record {
 	var conf struct {
 		DeviceID string `json:"deviceID"`
 	}
-	_ = json.Unmarshal(req.Config, &conf) // without a device there is nothing to find
+	_ = Decode(req.Config, &conf) // without a device there is nothing to find
 	pci, err := host.ParsePCI(conf.DeviceID)
 	if err != nil || req.NetNS == host.Home {
 		return rec
@@ -130,24 +129,47 @@ func (e *Env) guess(ctx context.Context, req Request) *record.Record {
 
 // salvage keeps the device out of it when another attachment has got it since: what is
 // torn, or comes from another program, cannot say whether the device is still its own.
-func (e *Env) salvage(rec *record.Record) error {
+func (e *Env) salvage(ctx context.Context, rec *record.Record) error {
 	if rec.Torn == nil && rec.Stored() || rec.Device == "" {
 		return nil
 	}
 	if rec.Torn != nil {
 		e.Log.Warn("undoing by the name of the record alone", zap.Error(rec.Torn))
 	}
-	others, err := e.Store.OfDevice(rec.Device)
-	if err != nil {
-		return err
+	taken, err := e.taken(ctx, rec)
+	if taken {
+		e.Log.Info("the device is left alone: it is another's, or new since the boot", zap.String("device", rec.Device))
+		rec.Disown()
 	}
-	for _, other := range others {
-		if other.Key() != rec.Key() {
-			rec.Torn, rec.Steps = nil, []string{record.StepIPAM}
+	return err
+}
+
+// taken reports whether the device of a record is not the attachment's any more.
+func (e *Env) taken(ctx context.Context, rec *record.Record) (bool, error) {
+	others, err := e.Store.OfDevice(rec.Device)
+	if err != nil || slices.ContainsFunc(others, func(o *record.Record) bool { return o.Key() != rec.Key() }) {
+		return true, err
+	}
+	if rec.Stored() {
+		return false, nil
+	}
+	if rec.WrittenBefore(e.Booted) {
+		return true, nil
+	}
+	if rec.Plugin == sriovType {
+		holder := e.Incumbents.SriovHolder(rec.Device)
+		if holder != "" && holder != rec.NetNS {
+			there, err := e.Kernel.HasNetNS(ctx, host.NetNS(holder))
+			if there || err != nil {
+				return true, err
+			}
 		}
 	}
-	return nil
+	return e.Incumbents.Superseded(rec)
 }
+
+// sriovType is the CNI type of sriov-cni, which alone writes down whose a device is.
+const sriovType = "sriov"
 
 // everyDeviceStep lists what a plugin may have done to a device; each plugin knows those
 // that are its own.

@@ -43,7 +43,7 @@ func (e *Env) bringHome(ctx context.Context, rec *record.Record) error {
 			return err
 		}
 	}
-	return e.restoreName(ctx, rec)
+	return e.restoreNetdev(ctx, rec)
 }
 
 func (e *Env) awaitHome(ctx context.Context, rec *record.Record) error {
@@ -51,7 +51,7 @@ func (e *Env) awaitHome(ctx context.Context, rec *record.Record) error {
 		_, err := e.AwaitRDMA(ctx, host.PCI(rec.Device))
 		return err
 	}
-	_, err := Await(ctx, e.Settle, func() (host.Netdev, error) { return e.Kernel.Netdev(ctx, host.Home, host.PCI(rec.Device)) })
+	_, err := e.AwaitNetdev(ctx, host.PCI(rec.Device))
 	return err
 }
 
@@ -107,26 +107,34 @@ func (e *Env) AwaitRDMA(ctx context.Context, pci host.PCI) (host.RDMADevice, err
 	return Await(ctx, e.Settle, func() (host.RDMADevice, error) { return e.Kernel.RDMADevice(ctx, host.Home, pci) })
 }
 
-// restoreName gives the netdev its former name. That another netdev has it by now is no
-// reason to fail: names at home are udev's affair.
-func (e *Env) restoreName(ctx context.Context, rec *record.Record) error {
+// AwaitNetdev waits for the device's netdev in the host's namespace.
+func (e *Env) AwaitNetdev(ctx context.Context, pci host.PCI) (host.Netdev, error) {
+	return Await(ctx, e.Settle, func() (host.Netdev, error) { return e.Kernel.Netdev(ctx, host.Home, pci) })
+}
+
+// restoreNetdev gives the netdev its former name and raises it if it was up: whoever set
+// the node up, as a bond or a monitor of the port, does not do so again.
+func (e *Env) restoreNetdev(ctx context.Context, rec *record.Record) error {
 	if rec.Original.Name == "" {
 		return nil
 	}
-	pci := host.PCI(rec.Device)
-	n, err := Await(ctx, e.Settle, func() (host.Netdev, error) { return e.Kernel.Netdev(ctx, host.Home, pci) })
+	n, err := e.AwaitNetdev(ctx, host.PCI(rec.Device))
 	if err != nil {
 		return fmt.Errorf("waiting for the netdev to come back: %w", err)
 	}
-	if n.Name == rec.Original.Name {
+	if n.Name != rec.Original.Name {
+		if err := e.Kernel.SetNetdevUp(ctx, host.Home, n.Index, false); err != nil {
+			return err
+		}
+		n.Up = false
+		// That another netdev has the name by now is no reason to fail: names at home are
+		// udev's affair.
+		if err := e.Kernel.RenameNetdev(ctx, host.Home, n.Index, rec.Original.Name); err != nil {
+			e.Log.Warn("the netdev keeps another name", zap.String("name", n.Name), zap.Error(err))
+		}
+	}
+	if n.Up || !rec.Original.Up {
 		return nil
 	}
-	if err := e.Kernel.SetNetdevUp(ctx, host.Home, n.Index, false); err != nil {
-		return err
-	}
-	err = e.Kernel.RenameNetdev(ctx, host.Home, n.Index, rec.Original.Name)
-	if err != nil {
-		e.Log.Warn("the netdev keeps another name", zap.String("name", n.Name), zap.Error(err))
-	}
-	return nil
+	return e.Kernel.SetNetdevUp(ctx, host.Home, n.Index, true)
 }

@@ -32,6 +32,9 @@ type Env struct {
 	// KeepFor; 0: none does. Somebody must call Sweep meanwhile.
 	Kept    *record.Store
 	KeepFor time.Duration
+	// Booted is when the node did; zero: unknown. What other programs wrote before that is
+	// about devices that are new since.
+	Booted time.Time
 	// Settle is how long devices may take to appear after a bind, a move or the end of
 	// a namespace.
 	Settle time.Duration

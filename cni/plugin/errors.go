@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -31,19 +30,6 @@ func (e *Error) Unwrap() error { return e.Err }
 // Invalid is an error of the configuration: code 7. The text says what to write instead.
 func Invalid(field, format string, args ...any) error {
 	return &Error{Code: types.ErrInvalidNetworkConfig, Field: field, Err: fmt.Errorf(format, args...)}
-}
-
-// Decode reads a configuration into a struct.
-func Decode(text []byte, into any) error {
-	err := json.Unmarshal(text, into)
-	var mismatch *json.UnmarshalTypeError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &mismatch) && mismatch.Field != "":
-		return Invalid(mismatch.Field, "is a JSON %s, want a %s", mismatch.Value, mismatch.Type.Kind())
-	}
-	return &Error{Code: types.ErrDecodingFailure, Err: fmt.Errorf("reading the configuration: %w", err)}
 }
 
 // NoDevice is the error for a configuration without deviceID.

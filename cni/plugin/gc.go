@@ -12,6 +12,7 @@ import (
 
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/cni/record"
+	"github.com/ibfabric/ibfabric/cni/txn"
 )
 
 // GC puts back what no valid attachment of the network owns, addresses included. An
@@ -26,6 +27,8 @@ func GC(ctx context.Context, e *Env, req Request, plugin string) error {
 	if err != nil {
 		return err
 	}
+	// The list grows by what is left alone, and IPAM gets it like that: it would give away
+	// the address of an attachment that nobody has called valid.
 	valid := conf.ValidAttachments
 	errs := []error{e.Sweep(ctx, 0, "")}
 	for _, rec := range all {
@@ -89,6 +92,7 @@ func (e *Env) collect(ctx context.Context, rec *record.Record) (left bool, err e
 		return true, err
 	}
 	defer release()
+	// What was read without the lock may be done with, by a DEL or the next ADD.
 	recs, err := e.Store.Of(rec.Key())
 	if err != nil {
 		return true, err
@@ -101,7 +105,7 @@ func (e *Env) collect(ctx context.Context, rec *record.Record) (left bool, err e
 		if used, err := e.inUse(ctx, now); used || err != nil {
 			return true, err
 		}
-		if err := e.salvage(now); err != nil {
+		if err := e.salvage(ctx, now); err != nil {
 			return true, err
 		}
 		if err := e.Engine().Revert(ctx, now); err != nil {
@@ -118,10 +122,10 @@ func (e *Env) collect(ctx context.Context, rec *record.Record) (left bool, err e
 func (e *Env) inUse(ctx context.Context, rec *record.Record) (bool, error) {
 	boot, err := e.Kernel.BootID(ctx)
 	if err != nil || rec.Torn == nil && rec.BootID != boot {
-		return false, err
+		return false, err // no namespace outlives a boot, whatever is at its path now
 	}
 	if rec.Torn == nil {
-		if there, err := e.Kernel.HasNetNS(ctx, host.NetNS(rec.NetNS)); there || err != nil {
+		if there, err := txn.HasNetNS(ctx, e.Kernel, rec); there || err != nil {
 			return there, err
 		}
 	}

@@ -13,11 +13,20 @@ import (
 	"github.com/ibfabric/ibfabric/cni/record"
 )
 
-// CollectIncumbents brings home what ib-sriov-cni and sriov-cni gave to pods that are gone,
-// as DEL would, and forgets their cache files. ib-sriov-cni wrote no namespace down, so
-// a VF counts as given back only when the host has all of it; one for vfio never does.
+// CollectIncumbents brings home what ib-sriov-cni, sriov-cni and rdma-cni gave to pods that
+// are gone, as DEL would, and forgets their files. Most of those name no namespace: if the
+// runtime did not write it down either, a VF counts as given back only when the host has all
+// of it, which cannot be said of one for vfio.
 func CollectIncumbents(ctx context.Context, e *Env) error {
 	var errs []error
+	// From the end of a chain, as a runtime would: the RDMA device before its netdev.
+	networks, err := e.Incumbents.RDMAKeys()
+	errs = append(errs, err)
+	for k, network := range networks {
+		errs = append(errs, e.collectIncumbent(ctx, k, func(k record.Key) (*record.Record, error) {
+			return e.Incumbents.FromRDMA(network, k)
+		}))
+	}
 	for _, from := range []struct {
 		dir  string
 		read func(record.Key) (*record.Record, error)
@@ -44,13 +53,10 @@ func (e *Env) collectIncumbent(ctx context.Context, k record.Key, read func(reco
 	if rec, err = read(k); rec == nil || err != nil { // a DEL may have come before
 		return err
 	}
-	if rec.Plugin == "sriov" {
-		rec.NetNS = e.Incumbents.SriovHolder(rec.Device)
-	}
 	if gone, err := e.incumbentGone(ctx, rec); !gone || err != nil {
 		return err
 	}
-	if err := e.salvage(rec); err != nil {
+	if err := e.salvage(ctx, rec); err != nil {
 		return err
 	}
 	rec.CNIPath = cmp.Or(rec.CNIPath, "/opt/cni/bin") // their files do not say; it is the runtimes' default
@@ -61,16 +67,28 @@ func (e *Env) collectIncumbent(ctx context.Context, k record.Key, read func(reco
 	return nil
 }
 
-func (e *Env) incumbentGone(ctx context.Context, rec *record.Record) (bool, error) {
+// incumbentGone reports whether the pod of an incumbent's file is certainly gone.
+func (e *Env) incumbentGone(ctx context.Context, rec *record.Record) (gone bool, err error) {
+	if rec.WrittenBefore(e.Booted) {
+		return true, nil
+	}
+	if rec.Plugin == sriovType {
+		rec.NetNS = e.Incumbents.SriovHolder(rec.Device)
+	}
+	if rec.NetNS == "" {
+		if rec.NetNS, err = e.Incumbents.NetNSOf(rec.ContainerID); err != nil {
+			return false, err
+		}
+	}
 	if rec.NetNS != "" {
 		if there, err := e.Kernel.HasNetNS(ctx, host.NetNS(rec.NetNS)); there || err != nil {
 			return false, err
 		}
 	}
-	if !slices.Contains(rec.Steps, record.StepNetdev) {
-		return rec.NetNS != "", nil
+	if !slices.Contains(rec.Steps, record.StepNetdev) && !slices.Contains(rec.Steps, record.StepRDMA) {
+		return rec.NetNS != "", nil // for vfio: nothing of it is in any namespace
 	}
-	err := e.isHome(ctx, rec)
+	err = e.isHome(ctx, rec)
 	if errors.Is(err, host.ErrNotFound) {
 		return false, nil
 	}

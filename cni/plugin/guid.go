@@ -51,8 +51,9 @@ func (e *Env) withGUID(rec *record.Record) ([]*record.Record, error) {
 	if rec.GUID == 0 {
 		return nil, nil
 	}
-	all, err := e.Store.All()
-	return slices.DeleteFunc(all, func(r *record.Record) bool {
-		return r.Torn != nil || r.GUID != rec.GUID || r.Device == rec.Device || !slices.Contains(r.Steps, record.StepGUID)
+	with, err := e.Store.OfGUID(rec.GUID)
+	return slices.DeleteFunc(with, func(r *record.Record) bool {
+		undone := r.Torn == nil && !slices.Contains(r.Steps, record.StepGUID)
+		return undone || r.Device == rec.Device
 	}), err
 }

@@ -10,11 +10,13 @@ import (
 	"github.com/ibfabric/ibfabric/cni/txn"
 )
 
-// LinkStateStep sets the policy for a VF's link: auto, enable or disable.
+// LinkStateStep sets the policy for a VF's link: auto, enable or disable. With auto the VF's
+// port follows the PF's; on many nodes it comes up with enable only.
 func (e *Env) LinkStateStep(rec *record.Record, vf host.VF, want string) txn.Step {
 	return txn.Step{
 		Name: record.StepLinkState,
 		Do: func(ctx context.Context) error {
+			// Nothing is asked of the firmware that is so already.
 			if want == rec.Original.LinkState {
 				return nil
 			}
@@ -22,8 +24,9 @@ func (e *Env) LinkStateStep(rec *record.Record, vf host.VF, want string) txn.Ste
 		},
 		Undo: func(ctx context.Context) error {
 			d, err := e.Kernel.Device(ctx, host.PCI(rec.Device))
+			// An incumbent's file need not say what it was; then it stays.
 			if err != nil || !d.IsVF() || rec.Original.LinkState == "" {
-				return unlessGone(err)
+				return UnlessGone(err)
 			}
 			config, err := e.Kernel.VFConfig(ctx, d.VF)
 			if err != nil || config.LinkState.String() == rec.Original.LinkState {

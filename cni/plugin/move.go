@@ -20,6 +20,7 @@ func (e *Env) RDMAStep(rec *record.Record) txn.Step {
 	return txn.Step{
 		Name: record.StepRDMA,
 		Do: func(ctx context.Context) error {
+			// Again, as a rebind since has made another one, under another index.
 			d, err := e.AwaitRDMA(ctx, pci)
 			if err != nil {
 				return err
@@ -35,11 +36,12 @@ func (e *Env) RDMAStep(rec *record.Record) txn.Step {
 			if _, err := e.Kernel.RDMADevice(ctx, host.Home, pci); err == nil || pod == host.Home {
 				return nil
 			}
+			// The request must come from the namespace that has it: no other sees it.
 			d, err := e.Kernel.RDMADevice(ctx, pod, pci)
 			if err == nil {
 				err = e.Kernel.MoveRDMA(ctx, pod, d.Index, host.Home)
 			}
-			return unlessGone(err)
+			return UnlessGone(err)
 		},
 	}
 }
@@ -49,7 +51,7 @@ func (e *Env) NetdevStep(rec *record.Record) txn.Step {
 	return txn.Step{
 		Name: record.StepNetdev,
 		Do:   func(ctx context.Context) error { return e.netdevIn(ctx, rec) },
-		Undo: func(ctx context.Context) error { return unlessGone(e.netdevHome(ctx, rec)) },
+		Undo: func(ctx context.Context) error { return UnlessGone(e.netdevHome(ctx, rec)) },
 	}
 }
 
@@ -66,6 +68,8 @@ func (e *Env) netdevIn(ctx context.Context, rec *record.Record) error {
 	if err != nil {
 		return err
 	}
+	// Where the kernel has made it in the pod it has a name of the kernel's choice. Before
+	// Linux 6.2 a netdev that is up keeps its name.
 	if n.Name != rec.IfName {
 		if err := e.Kernel.SetNetdevUp(ctx, pod, n.Index, false); err != nil {
 			return err
@@ -120,8 +124,8 @@ func (e *Env) netdevHome(ctx context.Context, rec *record.Record) error {
 	return err
 }
 
-// unlessGone: what is not there any more needs no undoing.
-func unlessGone(err error) error {
+// UnlessGone drops host.ErrNotFound: what is not there any more needs no undoing.
+func UnlessGone(err error) error {
 	if errors.Is(err, host.ErrNotFound) {
 		return nil
 	}

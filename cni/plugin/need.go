@@ -12,6 +12,7 @@ import (
 // NeedNetNS refuses what is no network namespace of a pod.
 func (e *Env) NeedNetNS(ctx context.Context, ns host.NetNS) error {
 	there, err := e.Kernel.HasNetNS(ctx, ns)
+	// Of the host's namespace nothing could be told apart, and DEL would find all at home.
 	if err != nil || there && ns != host.Home {
 		return err
 	}

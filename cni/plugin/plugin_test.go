@@ -171,3 +171,28 @@ func TestAnAnswerWithNullInAListIsAnError(t *testing.T) {
 		}
 	}
 }
+
+func TestAKeyInOtherLettersIsNotTheField(t *testing.T) {
+	type input struct {
+		DeviceID string `json:"deviceID"`
+		PKey     string `json:"pkey,omitempty"`
+	}
+	for text, want := range map[string]input{
+		`{"deviceID":"a","deviceId":"b","DEVICEID":"c"}`: {DeviceID: "a"},
+		`{"deviceId":"b"}`:                      {},
+		`{"deviceID":"a","p\u212aey":"x"}`:      {DeviceID: "a"}, // a Kelvin sign
+		`{"deviceID":"a","pkey":"x","other":1}`: {DeviceID: "a", PKey: "x"},
+		`null`:                                  {},
+	} {
+		var got input
+		if err := Decode([]byte(text), &got); got != want || err != nil {
+			t.Errorf("%s: %+v, %v, want %+v", text, got, err, want)
+		}
+	}
+	var got input
+	for text, says := range map[string]string{`{`: "reading the configuration", `[]`: "reading the configuration", `{"deviceId":1,"deviceID":7}`: "deviceID: is a JSON number"} {
+		if err := Decode([]byte(text), &got); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

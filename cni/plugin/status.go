@@ -10,8 +10,8 @@ import (
 )
 
 // Status reports why this node cannot take an ADD of the network: code 50. What depends on
-// the device it cannot know.
-// isolate says that it asks for isolation whatever the configuration has to say.
+// the device it cannot know. Runtimes ask every few seconds, and hold all pods of the node
+// back while it fails, so it asks for no more than every ADD needs. isolate says that it asks for isolation whatever the configuration has to say.
 func Status(ctx context.Context, e *Env, req Request, isolate bool) error {
 	var conf struct {
 		Isolate bool `json:"rdmaIsolation"`

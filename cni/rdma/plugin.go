@@ -7,7 +7,6 @@ package rdma
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
@@ -36,6 +35,7 @@ func Add(ctx context.Context, env *plugin.Env, req plugin.Request) (*types100.Re
 	if err := plugin.Decode(req.Config, &conf); err != nil {
 		return nil, err
 	}
+	// A chained plugin answers with what came before it; alone it would have no answer.
 	result, err := plugin.Previous(req.Config)
 	if err != nil {
 		return nil, err
@@ -99,14 +99,14 @@ func deviceOf(conf config, req plugin.Request, result *types100.Result) (host.PC
 }
 
 func inspect(ctx context.Context, env *plugin.Env, device host.PCI) error {
-	if _, err := env.Kernel.Device(ctx, device); errors.Is(err, host.ErrNotFound) {
-		return plugin.Invalid("deviceID", "this node has no device %s", device)
-	} else if err != nil {
+	if _, err := env.FindDevice(ctx, device); err != nil {
 		return err
 	}
-	if _, err := env.AwaitRDMA(ctx, device); err != nil {
-		return fmt.Errorf("%w; is it in another pod, or is mlx5_ib not loaded?", err)
+	if err := env.NeedRDMA(ctx, device); err != nil {
+		return err
 	}
+	// The netdev went into the pod before, by another plugin, and the move of an InfiniBand
+	// device would end it there.
 	port, err := env.Kernel.Port(ctx, host.Home, device)
 	if err == nil && !port.Ethernet {
 		err = plugin.Invalid("deviceID", "%s has an InfiniBand port, whose netdev would not outlive the move; set rdmaIsolation in ib-sriov instead of chaining rdma", device)

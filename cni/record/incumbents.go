@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/ibfabric/ibfabric/guid"
 )
@@ -29,6 +28,7 @@ type Incumbents struct {
 	IBSriov string // /var/lib/cni/ib-sriov
 	Sriov   string // /var/lib/cni/sriov
 	RDMA    string // /var/lib/cni/rdma
+	Results string // /var/lib/cni/results: of the CNI library in the runtime
 }
 
 // common is what both write; the rest of their files is configuration.
@@ -156,33 +156,6 @@ func (i Incumbents) FromRDMA(network string, k Key) (*Record, error) {
 	return r, nil
 }
 
-// SriovHolder is the network namespace of the pod that sriov-cni gave a device to last, ""
-// for none. That need not be the pod of a cache file that names the device.
-func (i Incumbents) SriovHolder(device string) string {
-	path, _ := os.ReadFile(filepath.Join(i.Sriov, "pci", filepath.Base(device)))
-	return strings.TrimSpace(string(path))
-}
-
-// CacheKeys lists the attachments that have a cache file in a folder of ib-sriov-cni's or
-// sriov-cni's. A container ID of a runtime has no dash; an interface may.
-func CacheKeys(dir string) ([]Key, error) {
-	if dir == "" {
-		return nil, nil
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("listing the cache files of %s: %w", dir, err)
-	}
-	var keys []Key
-	for _, e := range entries {
-		container, ifname, ok := strings.Cut(e.Name(), "-")
-		if ok && container != "" && ifname != "" && e.Type().IsRegular() {
-			keys = append(keys, Key{container, ifname})
-		}
-	}
-	return keys, nil
-}
-
 // readCache reads <dir>/<container>-<interface>, where both keep their files.
 func readCache(dir string, k Key, into any) (*Record, error) {
 	if dir == "" {
@@ -194,6 +167,9 @@ func readCache(dir string, k Key, into any) (*Record, error) {
 		return nil, nil
 	}
 	r := &Record{ContainerID: k.ContainerID, IfName: k.IfName, Ready: true, files: []string{file}}
+	if err == nil {
+		r.written, err = writtenAt(file)
+	}
 	if err == nil {
 		err = json.Unmarshal(text, into)
 	}

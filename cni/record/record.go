@@ -1,7 +1,7 @@
 // Package record is what a node remembers of an attachment (a container's interface)
 // from before the first change until the last one is undone: how the device was before.
-// A record is one JSON file; its name alone says which attachment has which device, so
-// that even a torn one can be undone.
+// A record is one JSON file; its name alone says which attachment has which device and
+// which GUID, so that even a torn one can be undone.
 //
 // The package also reads the cache files of ib-sriov-cni and sriov-cni, so that a node
 // can change over while pods run.
@@ -30,8 +30,9 @@ type Record struct {
 	IfName      string    `json:"ifname"`
 	Device      string    `json:"device"` // a PCI address
 	NetNS       string    `json:"netns"`
-	BootID      string    `json:"bootID"`  // "" when unknown: the kernel's state may be of this boot
-	Created     time.Time `json:"created"` // when its ADD began
+	NetNSID     string    `json:"netnsID,omitempty"` // tells NetNS from a later one of the same path; "" when unknown
+	BootID      string    `json:"bootID"`            // "" when unknown: the kernel's state may be of this boot
+	Created     time.Time `json:"created"`           // when its ADD began
 
 	// Ready is set when ADD is through. Without it nobody uses the interface yet, or any
 	// more, and what stands here is to be undone.
@@ -53,17 +54,19 @@ type Record struct {
 	CNIArgs string          `json:"cniArgs,omitempty"`
 	CNIPath string          `json:"cniPath,omitempty"`
 
-	// Torn says why the content is not to be believed; Key and Device still are.
+	// Torn says why the content is not to be believed; Key, Device and GUID still are.
 	Torn error `json:"-"`
 
-	own   bool     // in a Store, not some other program's
-	files []string // where it was read from
+	own     bool      // in a Store, not some other program's
+	files   []string  // where it was read from, its own first
+	written time.Time // of some other program's: when
 }
 
 // Original is how a device was before the first change.
 type Original struct {
 	Driver    string    `json:"driver,omitempty"`
 	Name      string    `json:"name,omitempty"` // of its netdev
+	Up        bool      `json:"up,omitempty"`   // so was its netdev
 	NodeGUID  GUID      `json:"nodeGUID"`       // as the PF had them
 	PortGUID  GUID      `json:"portGUID"`
 	LinkState string    `json:"linkState,omitempty"` // auto, enable, disable
@@ -101,6 +104,18 @@ func (r *Record) Key() Key { return Key{r.ContainerID, r.IfName} }
 
 // Stored reports whether the record lies in a Store, so that it can be written again.
 func (r *Record) Stored() bool { return r.own }
+
+// Disown leaves the device to another attachment. What is left of this one is an address.
+func (r *Record) Disown() {
+	r.Torn, r.Steps = nil, []string{StepIPAM}
+	r.files = r.files[:min(1, len(r.files))] // others say that the device is taken, now by another
+}
+
+// WrittenBefore reports whether another program wrote the record before a time, such as
+// that of the boot: no container outlives its node, and the kernel forgets what it made.
+func (r *Record) WrittenBefore(t time.Time) bool {
+	return !r.own && !r.written.IsZero() && r.written.Before(t)
+}
 
 // GUID is a GUID as a VF had it: zeros and ones among them, which guid refuses to read.
 type GUID guid.GUID

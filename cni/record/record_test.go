@@ -2,6 +2,7 @@ package record
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,8 @@ func sample() *Record {
 	}
 }
 
+const sampleName = "c1@net1@0000:17:00.2@0200000000000001.json"
+
 var unexported = cmpopts.IgnoreUnexported(Record{})
 
 func TestARecordComesBackAsItWasWritten(t *testing.T) {
@@ -37,6 +40,7 @@ func TestARecordComesBackAsItWasWritten(t *testing.T) {
 		"key":       func() ([]*Record, error) { return s.Of(want.Key()) },
 		"device":    func() ([]*Record, error) { return s.OfDevice(want.Device) },
 		"container": func() ([]*Record, error) { return s.OfContainer("c1") },
+		"GUID":      func() ([]*Record, error) { return s.OfGUID(want.GUID) },
 	} {
 		got, err := find()
 		if diff := cmp.Diff([]*Record{want}, got, unexported); diff != "" || err != nil {
@@ -47,6 +51,7 @@ func TestARecordComesBackAsItWasWritten(t *testing.T) {
 		"key":       func() ([]*Record, error) { return s.Of(Key{"c1", "net2"}) },
 		"device":    func() ([]*Record, error) { return s.OfDevice("0000:17:00.3") },
 		"container": func() ([]*Record, error) { return s.OfContainer("c") },
+		"GUID":      func() ([]*Record, error) { return s.OfGUID(want.Original.PortGUID) },
 	} {
 		if got, err := find(); len(got) != 0 || err != nil {
 			t.Errorf("another %s: found %v, %v", name, got, err)
@@ -80,11 +85,12 @@ func TestATornRecordStillSaysWhoseDeviceItIsAbout(t *testing.T) {
 		"of another":         other,
 		"a list":             "[]",
 		"a wrong type":       strings.Replace(string(whole), `"ready":false`, `"ready":"no"`, 1),
+		"of another GUID":    strings.Replace(string(whole), `0200000000000001`, `0200000000000009`, 1),
 		"a GUID of 6 bytes":  strings.Replace(string(whole), `0200000000000001`, `020000000000`, 1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := NewStore(t.TempDir())
-			file := filepath.Join(s.Dir(), "c1@net1@0000:17:00.2.json")
+			file := filepath.Join(s.Dir(), sampleName)
 			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -92,7 +98,7 @@ func TestATornRecordStillSaysWhoseDeviceItIsAbout(t *testing.T) {
 			if err != nil || len(got) != 1 || got[0].Torn == nil {
 				t.Fatalf("got %v, %v", got, err)
 			}
-			want := &Record{ContainerID: "c1", IfName: "net1", Device: "0000:17:00.2"}
+			want := &Record{ContainerID: "c1", IfName: "net1", Device: "0000:17:00.2", GUID: sample().GUID}
 			if diff := cmp.Diff(want, got[0], unexported, cmpopts.IgnoreFields(Record{}, "Torn")); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -108,10 +114,18 @@ func TestATornRecordStillSaysWhoseDeviceItIsAbout(t *testing.T) {
 
 func TestForeignFilesArePassedOver(t *testing.T) {
 	s := NewStore(t.TempDir())
-	for _, name := range []string{"README", "c1.json", "c1@net1.json", ".c1@net1@0000:17:00.2.json", "@@.json"} {
+	for _, name := range []string{
+		"README", "c1.json", "c1@net1.json", "." + sampleName, "@@.json", "c1@net1@0200000000000001.json",
+		"c1@net1@...json", "c1@net1@..json", "c1@net1@0000:17:00.2@0000000000000000.json", "c1@net1@0000:17:00.2@02000000000000AB.json",
+	} {
 		if err := os.WriteFile(filepath.Join(s.Dir(), name), []byte("{}"), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	// Nor may a reader be led elsewhere, or be held up.
+	whole := filepath.Join(t.TempDir(), sampleName)
+	if err := errors.Join(os.WriteFile(whole, nil, 0o600), os.Symlink(whole, filepath.Join(s.Dir(), sampleName)), os.Mkdir(filepath.Join(s.Dir(), "c2"+sampleName), 0o700)); err != nil {
+		t.Fatal(err)
 	}
 	if got, err := s.All(); len(got) != 0 || err != nil {
 		t.Errorf("got %v, %v", got, err)
@@ -141,7 +155,7 @@ func TestNamesOfFilesAreUnambiguous(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, ok := parseName(name)
-		if !ok || got.Key() != r.Key() || got.Device != r.Device {
+		if !ok || got.Key() != r.Key() || got.Device != r.Device || got.GUID != r.GUID {
 			t.Fatalf("%s reads as %+v", name, got)
 		}
 	})
@@ -149,7 +163,7 @@ func TestNamesOfFilesAreUnambiguous(t *testing.T) {
 
 func TestWhatADeathLeftOfAWriteIsWrittenOver(t *testing.T) {
 	s := NewStore(t.TempDir())
-	if err := os.WriteFile(filepath.Join(s.Dir(), ".c1@net1@0000:17:00.2.json"), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Dir(), "."+sampleName), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Write(sample()); err != nil {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/ibfabric/ibfabric/guid"
 )
 
 // Store is a folder of records. Different devices may be written at the same time; for
@@ -20,18 +22,24 @@ func NewStore(dir string) *Store { return &Store{dir} }
 // Dir is the folder.
 func (s *Store) Dir() string { return s.dir }
 
-// Name of a file: container@interface@device.json. A container ID has no @, nor has a
-// device; an interface may.
+// Name of a file: container@interface@device.json, or container@interface@device@guid.json
+// where a GUID was given. A container ID has no @, nor has a device; an interface may. No
+// device is called by 16 hex digits. The name has all that records are looked for by, so
+// that nobody must read those of others: at a start of 64 pods that took most of the time.
 const (
 	separator = "@"
 	suffix    = ".json"
 )
 
 func fileName(r *Record) (string, error) {
-	name := r.ContainerID + separator + r.IfName + separator + r.Device + suffix
+	name := r.ContainerID + separator + r.IfName + separator + r.Device
+	if r.GUID != 0 {
+		name += separator + guid.GUID(r.GUID).Hex()
+	}
+	name += suffix
 	got, ok := parseName(name)
 	switch {
-	case !ok, got.Key() != r.Key(), got.Device != r.Device, strings.ContainsAny(name, "/\x00"):
+	case !ok, !named(r, got), strings.ContainsAny(name, "/\x00"):
 		return "", fmt.Errorf("attachment %q of device %q cannot be the name of a file", r.Key(), r.Device)
 	case len(name) > 250: // 255, less what a temporary name adds
 		return "", fmt.Errorf("the container ID has %d characters, which is too long for the name of a file", len(r.ContainerID))
@@ -44,13 +52,39 @@ func parseName(name string) (*Record, bool) {
 	if !ok || strings.HasPrefix(name, ".") {
 		return nil, false
 	}
-	container, rest, ok := strings.Cut(rest, separator)
-	last := strings.LastIndex(rest, separator)
-	if !ok || last < 0 {
+	r := &Record{}
+	if rest, ok = r.cutGUID(rest); !ok {
 		return nil, false
 	}
-	r := &Record{ContainerID: container, IfName: rest[:last], Device: rest[last+1:]}
-	return r, r.ContainerID != "" && r.IfName != "" && r.Device != ""
+	if r.ContainerID, rest, ok = strings.Cut(rest, separator); !ok {
+		return nil, false
+	}
+	r.IfName, r.Device, ok = cutLast(rest)
+	// A device becomes a part of paths, and no file name has a slash.
+	return r, ok && r.ContainerID != "" && r.IfName != "" && r.Device != "" && !strings.HasPrefix(r.Device, ".")
+}
+
+// cutGUID takes the GUID from the end of a name, if there is one. A name has one form only:
+// a GUID that nobody would have written makes it a foreign file.
+func (r *Record) cutGUID(name string) (rest string, ok bool) {
+	rest, last, ok := cutLast(name)
+	if !ok || len(last) != 16 || r.GUID.UnmarshalText([]byte(last)) != nil {
+		return name, true
+	}
+	return rest, r.GUID != 0 && guid.GUID(r.GUID).Hex() == last
+}
+
+func cutLast(s string) (before, after string, ok bool) {
+	i := strings.LastIndex(s, separator)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(separator):], true
+}
+
+// named reports whether a file called as name says is about r.
+func named(r, name *Record) bool {
+	return r.Key() == name.Key() && r.Device == name.Device && r.GUID == name.GUID
 }
 
 // Write puts the record on the disk, whole or not at all, before it returns.
@@ -77,6 +111,7 @@ func (s *Store) write(name string, text []byte) error {
 	}
 	// Always the same temporary name: what a death leaves behind is written over.
 	temporary, file := filepath.Join(s.dir, "."+name), filepath.Join(s.dir, name)
+	// Synced before it gets its name: after a power cut a name could stand before no content.
 	if err := writeSynced(temporary, text); err != nil {
 		return err
 	}
@@ -140,6 +175,11 @@ func (s *Store) OfContainer(id string) ([]*Record, error) {
 	return s.where(func(r *Record) bool { return r.ContainerID == id })
 }
 
+// OfGUID reads the records of devices that were given the GUID.
+func (s *Store) OfGUID(g GUID) ([]*Record, error) {
+	return s.where(func(r *Record) bool { return r.GUID == g })
+}
+
 // where reads the records whose file names are wanted; foreign files are passed over.
 func (s *Store) where(wanted func(*Record) bool) ([]*Record, error) {
 	entries, err := os.ReadDir(s.dir)
@@ -148,11 +188,11 @@ func (s *Store) where(wanted func(*Record) bool) ([]*Record, error) {
 	}
 	var found []*Record
 	for _, e := range entries {
-		named, ok := parseName(e.Name())
-		if !ok || !wanted(named) {
+		name, ok := parseName(e.Name())
+		if !ok || !wanted(name) || !e.Type().IsRegular() {
 			continue
 		}
-		if r := s.read(named, e.Name()); r != nil {
+		if r := s.read(name, e.Name()); r != nil {
 			found = append(found, r)
 		}
 	}
@@ -160,8 +200,8 @@ func (s *Store) where(wanted func(*Record) bool) ([]*Record, error) {
 }
 
 // read is nil for a file that has just gone.
-func (s *Store) read(named *Record, name string) *Record {
-	file := filepath.Join(s.dir, name)
+func (s *Store) read(name *Record, base string) *Record {
+	file := filepath.Join(s.dir, base)
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -174,12 +214,12 @@ func (s *Store) read(named *Record, name string) *Record {
 	case err != nil:
 	case r.Version != version:
 		err = fmt.Errorf("its form is version %d, this program writes %d", r.Version, version)
-	case r.Key() != named.Key() || r.Device != named.Device:
+	case !named(r, name):
 		err = errors.New("it is about another attachment than its name")
 	}
 	if err != nil {
-		r = named
-		r.Torn = fmt.Errorf("reading the record %s: %w", name, err)
+		r = name
+		r.Torn = fmt.Errorf("reading the record %s: %w", base, err)
 	}
 	r.own, r.files = true, []string{file}
 	return r

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -128,10 +126,7 @@ func NodeGC(t *testing.T, lab Lab) {
 	n.dead(n.pod("c1", 0, n.before[lab.VFs()[0]].Port))
 	n.dead(n.pod("c2", 1, 0x0200000000000200).with("name", "gpu2"))
 	torn := n.dead(n.pod("c3", 2, n.before[lab.VFs()[2]].Port).with("ipam", nil).with("link_state", nil))
-	file := filepath.Join(n.env.Store.Dir(), "c3@net1@"+string(torn.vf)+".json")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	n.tear(torn, "")
 	alive := n.pod("c4", 3, 0x0200000000000400)
 	n.mustAdd(alive)
 	for range 2 {

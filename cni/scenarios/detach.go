@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/cni/host/hostfake"
+	"github.com/ibfabric/ibfabric/cni/plugin"
 	"github.com/ibfabric/ibfabric/guid"
 )
 
@@ -51,9 +53,7 @@ func (n *node) withoutGUID(pci host.PCI) {
 	if s.Config.PortGUID != ^guid.GUID(0) || s.Port != ^guid.GUID(0) {
 		n.t.Errorf("the VF is not safe at home: %+v", s)
 	}
-	if left := n.ipam.left(); len(left) > 0 {
-		n.t.Errorf("addresses left: %v", left)
-	}
+	n.noAddressLeft()
 }
 
 // DelWithoutRecord is a node that lost /var/lib/cni.
@@ -61,58 +61,34 @@ func DelWithoutRecord(t *testing.T, lab Lab, k kind) {
 	n := k.node(t, lab)
 	p := k.pod(n, "c1", 0x0200000000000100)
 	n.mustAdd(p)
-	if err := os.RemoveAll(n.env.Store.Dir()); err != nil {
-		t.Fatal(err)
-	}
+	n.forget()
 	n.mustDel(p)
+	n.safe(p)
+}
+
+// safe fails unless a VF of which nobody knows how it was is at home, and has nothing left
+// of its pod.
+func (n *node) safe(p *pod) {
+	n.t.Helper()
 	if p.guid != 0 {
 		n.withoutGUID(p.vf)
 	} else if now := n.settled()[p.vf].Config.Ethernet; now.VLAN != 0 || now.Trust || !now.SpoofCheck {
-		t.Errorf("the VF is not safe at home: %+v", now)
+		n.t.Errorf("the VF is not safe at home: %+v", now)
 	}
-	if left := n.ipam.left(); len(left) > 0 {
-		t.Errorf("addresses left: %v", left)
-	}
+	n.noAddressLeft()
 }
 
 // DelWithTornRecord is a disk that did not keep its word; the configuration does not
 // help either.
-func DelWithTornRecord(t *testing.T, lab Lab) {
-	n := newNode(t, lab)
-	p := n.pod("c1", 0, 0x0200000000000100)
+func DelWithTornRecord(t *testing.T, lab Lab, k kind) {
+	n := k.node(t, lab)
+	p := k.pod(n, "c1", 0x0200000000000100)
 	n.mustAdd(p)
-	files, _ := os.ReadDir(n.env.Store.Dir())
-	if err := os.WriteFile(filepath.Join(n.env.Store.Dir(), files[0].Name()), []byte(`{"version":1,`), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	n.tear(p, `{"version":1,`)
 	n.mustDel(p.with("deviceID", "nonsense").with("pkey", "nonsense"))
-	n.withoutGUID(p.vf)
-	if files, _ := os.ReadDir(n.env.Store.Dir()); len(files) != 0 {
-		t.Errorf("files left: %v", files)
-	}
-}
-
-// DelAfterIncumbent is a node that changed over while the pod ran. ADD stands in for
-// ib-sriov-cni: it leaves the devices as that would.
-func DelAfterIncumbent(t *testing.T, lab Lab) {
-	n := newNode(t, lab)
-	p := n.pod("c1", 0, 0x0200000000000100)
-	n.mustAdd(p)
-	if err := os.RemoveAll(n.env.Store.Dir()); err != nil {
-		t.Fatal(err)
-	}
-	was := n.before[p.vf]
-	cache := p.config
-	cache["HostIFNames"], cache["HostIFGUID"], cache["VFID"], cache["Master"] = was.Netdev, was.Port.String(), 0, "ib0"
-	text, _ := json.Marshal(cache)
-	dir := n.env.Incumbents.IBSriov
-	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "c1-net1"), text, 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	n.mustDel(p)
-	n.untouched("after DEL")
-	if left, _ := os.ReadDir(dir); len(left) != 0 {
-		t.Errorf("cache files left: %v", left)
+	n.safe(p)
+	if left := n.recorded(); len(left) != 0 {
+		t.Errorf("records left of %v", left)
 	}
 }
 
@@ -153,6 +129,65 @@ func LateDel(t *testing.T, lab Lab, k kind) {
 	n.mustDel(p)
 	n.inPod(next)
 	n.mustDel(next)
+	n.untouched("in the end")
+}
+
+// PathReused is a runtime that names namespaces by a process (/proc/<pid>/ns/net), whose
+// number the next pod's process got.
+func PathReused(t *testing.T, lab Lab, k kind) {
+	n := k.node(t, lab)
+	dead := k.pod(n, "c1", 0x0200000000000100)
+	n.mustAdd(dead)
+	lab.EndNetNS(dead.ns)
+	n.settled()
+	heir := k.on(n, "c1", 1, 0x0200000000000300) // makes the namespace anew
+	heir.id = "c2"
+	n.mustAdd(heir)
+	inPlace := func(when string) {
+		n.inPod(heir)
+		if err := lab.Kernel().Configured(context.Background(), heir.ns, heir.ifname, heir.result, true); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	next := k.pod(n, "c3", 0x0200000000000200)
+	n.mustAdd(next) // the VF is free
+	inPlace("after the ADD of the next pod")
+	n.mustDel(next)
+	n.mustDel(dead)
+	inPlace("after the DEL of the dead pod")
+
+	dead = k.pod(n, "c4", 0x0200000000000100)
+	n.mustAdd(dead)
+	lab.EndNetNS(dead.ns)
+	lab.NewNetNS("c4")
+	for i := range max(1, len(dead.chain)) {
+		_, env := n.plugin(dead, i)
+		if err := plugin.Collect(context.Background(), env); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := n.state(dead.vf); now.Config != n.before[dead.vf].Config {
+		t.Errorf("gc left the VF with %+v", now.Config)
+	}
+	inPlace("after gc")
+	n.mustDel(heir)
+	n.untouched("in the end")
+}
+
+// PathReusedOnTheVF is the same with the VF itself, which the chain of a dead pod had, and
+// a network without a chain gave to the next one: no plugin saw both.
+func PathReusedOnTheVF(t *testing.T, lab Lab) {
+	n := roceNode(t, lab)
+	dead := n.roce("c1", 0, 1).chained()
+	n.mustAdd(dead)
+	lab.EndNetNS(dead.ns)
+	n.settled()
+	heir := n.roce("c1", 0, 2) // makes the namespace anew
+	heir.id = "c2"
+	n.mustAdd(heir)
+	n.mustDel(dead)
+	n.inPod(heir)
+	n.mustDel(heir)
 	n.untouched("in the end")
 }
 

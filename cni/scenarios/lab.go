@@ -39,7 +39,6 @@ func All() []Scenario {
 		{"ADD does not rebind a VF that has its GUID", NoRebind},
 		{"without isolation the RDMA device stays at home", NoIsolation},
 		{"IPoIB netdevs are made for further PKeys", Children},
-		{"DEL does with a torn record", DelWithTornRecord},
 		{"DEL understands what ib-sriov-cni left", DelAfterIncumbent},
 		{"a VF in use is not given away", InUse},
 		{"of many ADDs for one VF one wins", Race},
@@ -52,6 +51,12 @@ func All() []Scenario {
 		{"many ADDs of RoCE VFs at once do not disturb each other", RoCEParallel},
 		{"DEL understands what sriov-cni left", RoCEAfterIncumbent},
 		{"DEL understands what rdma-cni left", RDMAAfterIncumbent},
+		{"a late DEL of an ib-sriov-cni pod does not touch the VF of the next", LateIncumbentDel},
+		{"a late DEL of a sriov-cni pod does not touch the VF of the next", LateRoCEIncumbentDel},
+		{"gc brings home what incumbents' dead pods had", GCIncumbents},
+		{"after a reboot incumbents' files touch no VF", IncumbentAfterReboot},
+		{"a cache file that names no device is no path", CacheFileOfNothing},
+		{"a chain of a dead pod takes nothing from the next pod at its path", PathReusedOnTheVF},
 		{"bad input of RoCE networks changes nothing", BadRoCEInput},
 		{"CHECK says what has drifted", CheckDrift},
 		{"GC of one network leaves the others", GCIsolation},
@@ -65,6 +70,7 @@ func All() []Scenario {
 		{"what is kept for a retry is no other pod's", KeptIsOwned},
 		{"what is kept for a retry ends", KeptEnds},
 	}
+	list = append(list, defects()...)
 	for _, k := range kinds() {
 		for _, s := range lives() {
 			list = append(list, Scenario{s.Name + ": " + k.name, func(t *testing.T, lab Lab) { s.run(t, lab, k) }})
@@ -76,14 +82,16 @@ func All() []Scenario {
 // kind is a network that the stories of ordinary lives go through.
 type kind struct {
 	name string
-	pod  func(n *node, id string, g guid.GUID) *pod
+	on   func(n *node, id string, i int, g guid.GUID) *pod // VF number i
 }
+
+func (k kind) pod(n *node, id string, g guid.GUID) *pod { return k.on(n, id, 0, g) }
 
 func kinds() []kind {
 	return []kind{
-		{"ib-sriov", func(n *node, id string, g guid.GUID) *pod { return n.pod(id, 0, g) }},
-		{"sriov", func(n *node, id string, g guid.GUID) *pod { return n.roce(id, 0, byte(g>>8)) }},
-		{"sriov and rdma, chained", func(n *node, id string, g guid.GUID) *pod { return n.roce(id, 0, byte(g>>8)).chained() }},
+		{"ib-sriov", func(n *node, id string, i int, g guid.GUID) *pod { return n.pod(id, i, g) }},
+		{"sriov", func(n *node, id string, i int, g guid.GUID) *pod { return n.roce(id, i, byte(g>>8)) }},
+		{"sriov and rdma, chained", func(n *node, id string, i int, g guid.GUID) *pod { return n.roce(id, i, byte(g>>8)).chained() }},
 	}
 }
 
@@ -101,9 +109,16 @@ func lives() []life {
 		{"a DEL killed anywhere is put right by the next DEL", KilledDel},
 		{"a DEL that fails anywhere is put right by the next DEL", FailedDel},
 		{"DEL can be repeated", RepeatedDel},
+		{"DEL does with a namespace that ends under it", NetNSEndsUnderDel},
+		{"DEL finds what a pod has renamed", RenamedInPod},
+		{"DEL leaves what is home already", HomeAlready},
+		{"DEL does with a torn record", DelWithTornRecord},
+		{"a netdev that was up is up again", WasUp},
+		{"an ADD whose record cannot be completed is undone", StateNotSaved},
 		{"DEL does without the namespace", DelWithoutNetNS},
 		{"DEL does without the record", DelWithoutRecord},
 		{"an IPAM failure leaves no VF behind", FailedIPAM},
 		{"a late DEL does not touch the VF of the next pod", LateDel},
+		{"another namespace at the path of a dead one is not taken for it", PathReused},
 	}
 }

@@ -44,7 +44,7 @@ func newNode(t *testing.T, lab Lab) *node {
 	n.env = &plugin.Env{
 		Kernel:     n.faults,
 		Store:      record.NewStore(filepath.Join(dir, "records")),
-		Incumbents: record.Incumbents{IBSriov: filepath.Join(dir, "ib-sriov"), Sriov: filepath.Join(dir, "sriov"), RDMA: filepath.Join(dir, "rdma")},
+		Incumbents: record.Incumbents{IBSriov: filepath.Join(dir, "ib-sriov"), Sriov: filepath.Join(dir, "sriov"), RDMA: filepath.Join(dir, "rdma"), Results: filepath.Join(dir, "results")},
 		Kept:       record.NewStore(filepath.Join(dir, "kept")),
 		Locks:      txn.Locks{Dir: filepath.Join(dir, "locks"), Wait: 2 * time.Minute},
 		IPAM:       n.ipam, Log: zap.NewNop(), Now: time.Now, Settle: 30 * time.Second, Undo: infiniband.Undo,

@@ -2,11 +2,8 @@ package scenarios
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -20,11 +17,13 @@ import (
 
 // node is a node that the stories of a kind can be played on.
 func (k kind) node(t *testing.T, lab Lab) *node {
-	if strings.HasPrefix(k.name, "sriov") {
+	if k.roce() {
 		return roceNode(t, lab)
 	}
 	return newNode(t, lab)
 }
+
+func (k kind) roce() bool { return strings.HasPrefix(k.name, "sriov") }
 
 func roceNode(t *testing.T, lab Lab) *node {
 	if len(lab.RoCE()) == 0 {
@@ -158,54 +157,6 @@ func RoCEParallel(t *testing.T, lab Lab) {
 	n.untouched("after DEL")
 }
 
-// leave writes an incumbent's file.
-func leave(t *testing.T, file string, content map[string]any) {
-	t.Helper()
-	text, err := json.Marshal(content)
-	if err := errors.Join(err, os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, text, 0o600)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// RoCEAfterIncumbent is a node that changed over while a pod of sriov-cni ran.
-func RoCEAfterIncumbent(t *testing.T, lab Lab) {
-	n := roceNode(t, lab)
-	p := n.roce("c1", 0, 1).with("rdmaIsolation", nil)
-	n.mustAdd(p)
-	if err := os.RemoveAll(n.env.Store.Dir()); err != nil {
-		t.Fatal(err)
-	}
-	was := n.before[p.vf]
-	p.config["OrigVfState"] = map[string]any{
-		"HostIFName": was.Netdev, "SpoofChk": was.Config.Ethernet.SpoofCheck, "Trust": was.Config.Ethernet.Trust,
-		"AdminMAC": was.Config.Ethernet.MAC.String(), "EffectiveMAC": was.Addr, "MTU": was.MTU, "VlanProto": was.Config.Ethernet.Proto,
-	}
-	leave(t, filepath.Join(n.env.Incumbents.Sriov, "c1-net1"), p.config)
-	leave(t, filepath.Join(n.env.Incumbents.Sriov, "pci", string(p.vf)), nil)
-	n.mustDel(p)
-	n.untouched("after DEL")
-	if left, _ := filepath.Glob(filepath.Join(n.env.Incumbents.Sriov, "*", "*")); len(left) != 0 {
-		t.Errorf("files left: %v", left)
-	}
-}
-
-// RDMAAfterIncumbent is a node that changed over while a pod of rdma-cni ran.
-func RDMAAfterIncumbent(t *testing.T, lab Lab) {
-	n := roceNode(t, lab)
-	p := n.roce("c1", 0, 1).chained()
-	n.mustAdd(p)
-	if err := os.RemoveAll(filepath.Join(n.env.Store.Dir(), "rdma")); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(n.env.Incumbents.RDMA, "roce1-c1-net1")
-	leave(t, file, map[string]any{"version": "1.0", "deviceID": string(p.vf), "sandboxRdmaDevName": "mlx5_9", "containerRdmaDevName": "mlx5_9"})
-	n.mustDel(p)
-	n.untouched("after DEL")
-	if _, err := os.Stat(file); err == nil {
-		t.Error("the state file is left")
-	}
-}
-
 // BadRoCEInput goes through what people write.
 func BadRoCEInput(t *testing.T, lab Lab) {
 	n := roceNode(t, lab)
@@ -248,7 +199,7 @@ func BadRoCEInput(t *testing.T, lab Lab) {
 			t.Errorf("%s: got %v", name, err)
 		}
 		for _, verb := range verbs {
-			if changes[verb] {
+			if changes(verb) {
 				t.Errorf("%s: %s was called", name, verb)
 			}
 		}

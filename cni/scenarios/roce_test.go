@@ -70,7 +70,7 @@ func TestAVFForAUserSpaceDriverIsSetUpAtThePFOnly(t *testing.T) {
 			was := n.state(l.roce[0])
 			p := n.roce("vm", 0, 1)
 			for _, verb := range n.rehearse(func() { n.mustAdd(p) }) {
-				if changes[verb] && verb != "SetVFEthernet" {
+				if changes(verb) && verb != "SetVFEthernet" {
 					t.Errorf("%s: %s was called", driver, verb)
 				}
 			}

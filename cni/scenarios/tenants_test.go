@@ -3,7 +3,6 @@ package scenarios
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/cni/host/hostfake"
 	"github.com/ibfabric/ibfabric/cni/plugin"
-	"github.com/ibfabric/ibfabric/cni/record"
 )
 
 // Stories of one tenant's VF or GUID that must not get to another.
@@ -176,23 +174,6 @@ func TestWhatIsKeptEndsWhenTheClockWasSetBack(t *testing.T) {
 	})
 }
 
-func TestACacheFileThatNamesNoDeviceIsNoPath(t *testing.T) {
-	quickly(t, hostfake.Options{}, func(*fakeLab) {}, func(t *testing.T, n *node, _ *fakeLab) {
-		for _, device := range []string{"", "../../x", "0000:17:00.2/../../x"} {
-			p := n.pod("c1", 0, 0x0200000000000100).with("deviceID", device)
-			leave(t, filepath.Join(n.env.Incumbents.IBSriov, "c1-net1"), p.config)
-			for _, verb := range n.rehearse(func() { n.mustDel(p) }) {
-				if changes[verb] || verb == "Device" {
-					t.Errorf("%q: %s was called", device, verb)
-				}
-			}
-			if old, err := n.env.Incumbents.FromIBSriov(record.Key{ContainerID: "c1", IfName: "net1"}); old != nil || err != nil {
-				t.Errorf("%q: the file is left: %v", device, err)
-			}
-		}
-	})
-}
-
 func TestTheChainedPluginHasNothingToDoWhereTheOneBeforeItIsolates(t *testing.T) {
 	quickly(t, hostfake.Options{}, func(*fakeLab) {}, func(t *testing.T, n *node, _ *fakeLab) {
 		ib := n.pod("c1", 0, 0x0200000000000100)
@@ -217,47 +198,29 @@ func TestTheChainedPluginHasNothingToDoWhereTheOneBeforeItIsolates(t *testing.T)
 	})
 }
 
-func TestGCBringsHomeWhatAnIncumbentsDeadPodsHad(t *testing.T) {
-	quickly(t, hostfake.Options{}, func(*fakeLab) {}, func(t *testing.T, n *node, l *fakeLab) {
-		// ADD stands in for the incumbents; their files are all that is known.
-		ib, roce := n.pod("c1", 0, 0x0200000000000100).with("ipam", nil), n.roce("c2", 0, 1).with("rdmaIsolation", nil).with("ipam", nil)
-		n.mustAdd(ib)
-		n.mustAdd(roce)
-		if err := os.RemoveAll(n.env.Store.Dir()); err != nil {
-			t.Fatal(err)
-		}
-		was := n.before[ib.vf]
-		ib.config["HostIFNames"], ib.config["HostIFGUID"] = was.Netdev, was.Port.String()
-		leave(t, filepath.Join(n.env.Incumbents.IBSriov, "c1-net1"), ib.config)
-		was = n.before[roce.vf]
-		roce.config["OrigVfState"] = map[string]any{"HostIFName": was.Netdev, "EffectiveMAC": was.Addr, "MTU": was.MTU,
-			"AdminMAC": was.Config.Ethernet.MAC.String(), "SpoofChk": was.Config.Ethernet.SpoofCheck, "Trust": was.Config.Ethernet.Trust}
-		leave(t, filepath.Join(n.env.Incumbents.Sriov, "c2-net1"), roce.config)
-		taken := filepath.Join(n.env.Incumbents.Sriov, "pci", string(roce.vf))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(taken), 0o700), os.WriteFile(taken, []byte(roce.ns), 0o600)); err != nil {
-			t.Fatal(err)
-		}
-		collect := func() {
+// The runtime's own notes say where the namespace of a VF for vfio was, if anybody does.
+func TestGCPutsBackAVFIOVFOfIBSriovCNIWhenItsNamespaceIsKnownToBeGone(t *testing.T) {
+	quickly(t, hostfake.Options{}, func(l *fakeLab) { l.SetDriver(l.vfs[0], host.VFIO) }, func(t *testing.T, n *node, l *fakeLab) {
+		was := n.state(l.vfs[0])
+		vm := n.pod("c1", 0, 0x0200000000000100).with("ipam", nil).with("vfioPciMode", true).with("link_state", nil)
+		n.mustAdd(vm)
+		n.forget()
+		file := n.byIBSriov(vm)
+		left := func(when string) {
 			t.Helper()
-			if err := plugin.CollectIncumbents(context.Background(), n.env); err != nil {
-				t.Fatal(err)
+			n.collectIncumbents()
+			if now := n.state(vm.vf); now.Config.PortGUID != vm.guid {
+				t.Errorf("%s the VF was taken: %+v", when, now)
 			}
 		}
-		collect()
-		n.inPod(ib)
-		if e := n.ethernet(roce.vf); e.VLAN != 100 {
-			t.Errorf("a live pod's VF was taken: %+v", e)
+		left("while nobody knows of a namespace")
+		leave(t, filepath.Join(n.env.Incumbents.Results, "cbr0-c1-eth0"), map[string]any{"containerId": "c1", "netns": string(vm.ns)})
+		left("while its namespace exists")
+		l.EndNetNS(vm.ns)
+		n.collectIncumbents()
+		if now := n.state(vm.vf); now != was {
+			t.Errorf("after gc it is %+v, want %+v", now, was)
 		}
-		l.EndNetNS(ib.ns)
-		l.EndNetNS(roce.ns)
-		n.settled()
-		collect()
-		collect()
-		n.homeAgain("after gc")
-		for _, dir := range []string{n.env.Incumbents.IBSriov, n.env.Incumbents.Sriov, filepath.Dir(taken)} {
-			if left, _ := record.CacheKeys(dir); len(left) > 0 {
-				t.Errorf("%s: files of %v are left", dir, left)
-			}
-		}
+		n.noFile(file)
 	})
 }

@@ -72,6 +72,7 @@ func (c *Config) readDevice(in input) (err error) {
 	if c.Device, err = host.ParsePCI(in.DeviceID); err != nil {
 		return plugin.Invalid("deviceID", "%w", err)
 	}
+	// From the least that IPv4 allows to the most that a header can say; the PF knows better.
 	if in.MTU != nil && (*in.MTU < 68 || *in.MTU > 65535) {
 		return plugin.Invalid("mtu", "%d is none; write 68 to 65535, or leave it out", *in.MTU)
 	} else if in.MTU != nil {
@@ -108,6 +109,7 @@ func (c *Config) readVLAN(in input) error {
 	case *in.VLAN == 0 && (qos != 0 || proto != host.VLAN8021Q):
 		return plugin.Invalid("vlan", "is 0, which is no VLAN, but vlanQoS or vlanProto is set; they are about its tag")
 	}
+	// All three, also where the network gives the VLAN alone: a former priority must not stay.
 	c.VLAN, c.QoS, c.Proto = in.VLAN, &qos, &proto
 	return nil
 }
@@ -118,6 +120,7 @@ func (c *Config) readRates(in input) error {
 			return plugin.Invalid(field, "%d is none; write Mbit/s, or 0 for no limit", *rate)
 		}
 	}
+	// A limit of 0 is none, so it cannot be below the other.
 	if in.MinTxRate != nil && in.MaxTxRate != nil && *in.MaxTxRate != 0 && *in.MinTxRate > *in.MaxTxRate {
 		return plugin.Invalid("min_tx_rate", "%d is more than max_tx_rate, %d", *in.MinTxRate, *in.MaxTxRate)
 	}

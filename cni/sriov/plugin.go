@@ -2,10 +2,8 @@ package sriov
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"time"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 	"go.uber.org/zap"
@@ -102,6 +100,7 @@ func Add(ctx context.Context, env *plugin.Env, req plugin.Request) (*types100.Re
 	}
 	defer release()
 	engine := j.Engine()
+	// What others have left is undone before it is looked at how the VF is.
 	if err := engine.Claim(ctx, j.rec); err != nil {
 		return nil, err
 	}
@@ -112,7 +111,7 @@ func Add(ctx context.Context, env *plugin.Env, req plugin.Request) (*types100.Re
 		return nil, err
 	}
 	j.Log.Info("attached", zap.String("device", j.rec.Device), zap.Duration("took", j.Now().Sub(j.rec.Created)))
-	return j.result(ctx)
+	return j.answer(ctx)
 }
 
 // Del takes the VF back.
@@ -132,6 +131,7 @@ func Check(ctx context.Context, env *plugin.Env, req plugin.Request) error {
 			return err
 		}
 		config, err := env.Kernel.VFConfig(ctx, d.VF)
+		// Applied to what is held: where the network says nothing, anything is right.
 		if want := conf.apply(config.Ethernet); err == nil && want != config.Ethernet {
 			err = fmt.Errorf("the PF holds %+v for %s, want %+v", config.Ethernet, rec.Device, want)
 		}
@@ -141,30 +141,18 @@ func Check(ctx context.Context, env *plugin.Env, req plugin.Request) error {
 
 // inspect looks at the device, writes down how it is, and refuses what cannot work.
 func (j *job) inspect(ctx context.Context) (err error) {
-	if j.device, err = j.Kernel.Device(ctx, j.pci); err != nil {
-		if errors.Is(err, host.ErrNotFound) {
-			return plugin.Invalid("deviceID", "this node has no PCI device %s", j.pci)
-		}
+	if j.device, err = j.FindDevice(ctx, j.pci); err != nil {
 		return err
 	}
 	if !j.device.IsVF() {
 		return plugin.Invalid("deviceID", "%s is a PF; give the device plugin VFs of it", j.pci)
 	}
-	if j.rec.Original.Driver, err = j.DriverOf(ctx, j.device, j.rec); err != nil {
-		return err
-	}
-	if j.device.Driver == "" { // somebody died between unbind and bind
-		if err := j.Rebind(ctx, j.pci, j.rec.Original.Driver); err != nil {
-			return err
-		}
-		j.device.Driver = j.rec.Original.Driver
-	}
-	config, err := j.Kernel.VFConfig(ctx, j.device.VF)
+	config, err := j.InspectVF(ctx, j.rec, j.device)
 	if err != nil {
 		return err
 	}
-	j.rec.Original.LinkState = config.LinkState.String()
 	j.rec.Original.Ethernet = remember(config.Ethernet)
+	// Without isolation nobody may wait for an RDMA device: the VF need not have one.
 	j.rec.Original.NetdevOnly = !j.conf.Isolate
 	if j.device.UserSpace() {
 		return nil
@@ -177,40 +165,32 @@ func (j *job) inspectDevices(ctx context.Context) error {
 		if err := j.NeedExclusive(ctx); err != nil {
 			return err
 		}
-		if _, err := j.AwaitRDMA(ctx, j.pci); err != nil {
-			return fmt.Errorf("%w; is it in another pod, or is mlx5_ib not loaded?", err)
+	}
+	if err := j.Adopt(ctx, j.rec, &j.device); err != nil {
+		return err
+	}
+	if j.conf.Isolate {
+		if err := j.NeedRDMA(ctx, j.pci); err != nil {
+			return err
 		}
 	}
-	n, err := plugin.Await(ctx, j.Settle, func() (host.Netdev, error) { return j.Kernel.Netdev(ctx, host.Home, j.pci) })
+	n, err := j.InspectNetdev(ctx, j.rec)
 	if err != nil {
 		return err
 	}
 	if len(n.Addr) != 6 {
 		return plugin.Invalid("deviceID", "%s has an InfiniBand port; use the plugin ib-sriov", j.pci)
 	}
-	j.rec.Original.Name = n.Name
+	// What the netdev has, not what the PF holds: a VF may choose an address by itself.
 	j.rec.Original.Ethernet.MTU, j.rec.Original.Ethernet.EffectiveMAC = n.MTU, net.HardwareAddr(n.Addr).String()
 	return nil
 }
 
-// result is what ADD answers: the interface, and what IPAM gave it.
-func (j *job) result(ctx context.Context) (*types100.Result, error) {
-	result := &types100.Result{CNIVersion: types100.ImplementedSpecVersion}
-	if j.ips != nil {
-		result = j.ips
+// answer tells the address of a VF for user space, too: its driver gets it from the PF.
+func (j *job) answer(ctx context.Context) (*types100.Result, error) {
+	result, err := j.Answer(ctx, j.rec, j.ips, j.device.UserSpace())
+	if err == nil && j.device.UserSpace() && j.conf.MAC != nil {
+		result.Interfaces[0].Mac = j.conf.MAC.String()
 	}
-	i := &types100.Interface{Name: j.rec.IfName, Sandbox: j.rec.NetNS, PciID: j.rec.Device}
-	result.Interfaces = []*types100.Interface{i}
-	if j.device.UserSpace() {
-		if j.conf.MAC != nil {
-			i.Mac = j.conf.MAC.String()
-		}
-		return result, nil
-	}
-	n, err := plugin.Await(ctx, time.Second, func() (host.Netdev, error) { return j.Kernel.Netdev(ctx, j.pod, j.pci) })
-	if err != nil {
-		return nil, errors.Join(err, j.Engine().Revert(ctx, j.rec))
-	}
-	i.Mac, i.Mtu = n.Addr.String(), n.MTU
-	return result, nil
+	return result, err
 }

@@ -59,6 +59,7 @@ func (j *job) changeEthernet(ctx context.Context, vf host.VF, change func(host.E
 	if err != nil {
 		return err
 	}
+	// The kernel takes the settings one by one, and some drivers reset the VF for each.
 	to := change(config.Ethernet)
 	if to == config.Ethernet {
 		return nil
@@ -75,7 +76,7 @@ func (j *job) changeEthernet(ctx context.Context, vf host.VF, change func(host.E
 func (j *job) restoreEthernet(ctx context.Context) error {
 	d, err := j.Kernel.Device(ctx, j.pci)
 	if err != nil || !d.IsVF() {
-		return unlessGone(err)
+		return plugin.UnlessGone(err)
 	}
 	return j.changeEthernet(ctx, d.VF, func(now host.Ethernet) host.Ethernet {
 		was := j.rec.Original.Ethernet
@@ -97,6 +98,7 @@ func (j *job) tune(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// In the pod, since the move is the last that could have made it anew.
 	if j.conf.MTU != 0 && n.MTU != j.conf.MTU {
 		if err := j.Kernel.SetNetdevMTU(ctx, j.pod, n.Index, j.conf.MTU); err != nil {
 			return plugin.Invalid("mtu", "%w; the PF's own MTU may be smaller", err)
@@ -141,11 +143,11 @@ func (j *job) restoreNetdev(ctx context.Context) error {
 	}
 	d, err := j.Kernel.Device(ctx, j.pci)
 	if err != nil || d.Driver == "" || d.UserSpace() {
-		return unlessGone(err) // a driver that binds gives both anew
+		return plugin.UnlessGone(err) // a driver that binds gives both anew
 	}
-	n, err := plugin.Await(ctx, j.Settle, func() (host.Netdev, error) { return j.Kernel.Netdev(ctx, host.Home, j.pci) })
+	n, err := j.AwaitNetdev(ctx, j.pci)
 	if err != nil {
-		return unlessGone(err) // it is stuck where it is, and will be rebound
+		return plugin.UnlessGone(err) // it is stuck where it is, and will be rebound
 	}
 	if mac, err := host.ParseMAC(was.EffectiveMAC); err == nil && n.Addr.String() != mac.String() {
 		if err := j.Kernel.SetNetdevAddr(ctx, host.Home, n.Index, mac); err != nil {
@@ -156,11 +158,4 @@ func (j *job) restoreNetdev(ctx context.Context) error {
 		return j.Kernel.SetNetdevMTU(ctx, host.Home, n.Index, was.MTU)
 	}
 	return nil
-}
-
-func unlessGone(err error) error {
-	if errors.Is(err, host.ErrNotFound) {
-		return nil
-	}
-	return err
 }

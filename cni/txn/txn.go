@@ -63,7 +63,11 @@ func (e *Engine) Apply(ctx context.Context, rec *record.Record, steps []Step) er
 	if err != nil {
 		return err
 	}
-	rec.BootID, rec.Ready, rec.Steps = boot, false, names(steps)
+	id, err := e.Node.NetNSID(ctx, host.NetNS(rec.NetNS))
+	if err != nil {
+		return err
+	}
+	rec.BootID, rec.NetNSID, rec.Ready, rec.Steps = boot, id, false, names(steps)
 	if err := e.Store.Write(rec); err != nil {
 		return err
 	}
@@ -108,12 +112,19 @@ func (e *Engine) do(ctx context.Context, step Step) error {
 // Revert undoes all that the record holds and forgets it. Whatever fails, the rest is
 // undone; the record then holds what is left, and Revert can be called again.
 func (e *Engine) Revert(ctx context.Context, rec *record.Record) error {
-	return e.undo(ctx, rec, e.Steps(rec), false)
+	return e.revert(ctx, rec, false)
 }
 
 // Leave is Revert, but the device keeps its steps for another try, if it has any.
 func (e *Engine) Leave(ctx context.Context, rec *record.Record) error {
-	return e.undo(ctx, rec, e.Steps(rec), true)
+	return e.revert(ctx, rec, true)
+}
+
+func (e *Engine) revert(ctx context.Context, rec *record.Record, keep bool) error {
+	if err := e.forgetNetNS(context.WithoutCancel(ctx), rec); err != nil {
+		return err
+	}
+	return e.undo(ctx, rec, e.Steps(rec), keep)
 }
 
 // Release undoes what a device has kept. The record is one of Kept.
@@ -192,71 +203,6 @@ func (e *Engine) keep(rec *record.Record, steps []Step) error {
 	}
 	e.Log.Info("kept for another try", zap.String("device", rec.Device), zap.Strings("steps", kept.Steps), zap.Time("until", kept.Until))
 	return e.Kept.Write(&kept)
-}
-
-// InUseError says that a device belongs to another attachment that still exists.
-type InUseError struct {
-	Device string
-	Holder record.Key
-	NetNS  string
-}
-
-func (e *InUseError) Error() string {
-	return fmt.Sprintf("device %s is in use by interface %s of container %s (%s)", e.Device, e.Holder.IfName, e.Holder.ContainerID, e.NetNS)
-}
-
-// Claim makes a device free for rec, before it is looked at: attachments that were never
-// completed or whose namespace is gone, and earlier tries of the same attachment, are
-// undone. One that is alive is an *InUseError.
-func (e *Engine) Claim(ctx context.Context, rec *record.Record) error {
-	holders, err := e.Store.OfDevice(rec.Device)
-	if err != nil {
-		return err
-	}
-	earlier, err := e.Store.Of(rec.Key()) // it may have had another device
-	if err != nil {
-		return err
-	}
-	boot, err := e.Node.BootID(ctx)
-	if err != nil {
-		return err
-	}
-	for _, old := range holders {
-		alive, err := e.alive(ctx, old, boot)
-		switch {
-		case err != nil:
-			return err
-		case alive && old.Key() != rec.Key():
-			return &InUseError{Device: old.Device, Holder: old.Key(), NetNS: old.NetNS}
-		}
-	}
-	for _, old := range slices.Concat(holders, earlier) {
-		e.Log.Info("undoing what an earlier attachment left", zap.Stringer("attachment", old.Key()),
-			zap.String("device", old.Device), zap.Strings("steps", old.Steps), zap.Error(old.Torn))
-		if err := e.Revert(ctx, old); err != nil && e.holds(old) {
-			return fmt.Errorf("undoing what container %s left of device %s: %w", old.ContainerID, old.Device, err)
-		} else if err != nil {
-			// An address that cannot be given back now is no reason to keep the device.
-			e.Log.Warn("something is left for the next try", zap.Stringer("attachment", old.Key()), zap.Error(err))
-		}
-	}
-	return nil
-}
-
-// alive reports whether an attachment is in use: complete, of this boot, and its
-// namespace exists. Nobody is at work on one that is not complete: its lock is ours.
-func (e *Engine) alive(ctx context.Context, old *record.Record, boot string) (bool, error) {
-	if !old.Ready || old.Torn != nil || old.BootID != boot {
-		return false, nil
-	}
-	return e.Node.HasNetNS(ctx, host.NetNS(old.NetNS))
-}
-
-// holds reports whether the record has steps left that concern the device.
-func (e *Engine) holds(rec *record.Record) bool {
-	return slices.ContainsFunc(e.Steps(rec), func(s Step) bool {
-		return !s.OnDisk && covers(rec, s)
-	})
 }
 
 // covers reports whether a step may have changed something. Of a torn record that has to

@@ -18,8 +18,11 @@ type testCase struct {
 	OneByOne   bool
 	NoPeer     bool          // what would take ib-kubernetes too long to be worth it
 	OnlyOurs   bool          // what the bare loop is no measure for
+	CNI        bool          // no pods at all, but ADDs of the CNI; see measureCNI
 	Rest       time.Duration // how long it is watched with all pods in place; 0: not at all
 }
+
+const cniCase = "cni"
 
 func cases(quick bool) []testCase {
 	all := []testCase{
@@ -29,11 +32,15 @@ func cases(quick bool) []testCase {
 		{Name: "vfs", Title: "20 pods x 8 VFs", Pods: 20, Interfaces: 8, Networks: 1},
 		{Name: "huge", Title: "10,000 pods, 10 PKeys", Pods: 10000, Interfaces: 1, Networks: 10, NoPeer: true},
 		{Name: "scale", Title: "50,000 pods, 50 PKeys", Pods: 50000, Interfaces: 1, Networks: 50, NoPeer: true, OnlyOurs: true, Rest: 5 * time.Minute},
+		{Name: cniCase, Title: "ADDs of the CNI", CNI: true},
 	}
 	if !quick {
 		return all
 	}
 	for i, c := range all {
+		if c.CNI {
+			continue
+		}
 		fewer := max(5, c.Pods/10)
 		all[i].Title = fmt.Sprintf("%s (quick: %d)", c.Name, fewer)
 		all[i].Pods, all[i].Rest = fewer, c.Rest/5

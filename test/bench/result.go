@@ -17,6 +17,7 @@ type Report struct {
 	Versions    map[string]string `json:"versions"`
 	UFMChangeMS int64             `json:"ufm_change_ms"` // changes run one at a time
 	Results     []Result          `json:"results"`
+	CNI         *CNIReport        `json:"cni,omitempty"`
 }
 
 // Machine is where it ran: figures of two machines are no comparison.

@@ -6,6 +6,18 @@ import (
 	"text/tabwriter"
 )
 
+// text is all that was measured, for people to read.
+func (r Report) text() string {
+	var parts []string
+	if len(r.Results) > 0 {
+		parts = append(parts, r.table()+r.rests())
+	}
+	if r.CNI != nil {
+		parts = append(parts, r.CNI.table())
+	}
+	return strings.Join(parts, "\n")
+}
+
 // table shows the results on one screen: ratios to the bare loop of the same case, patches a
 // pod, and calls to UFM.
 func (r Report) table() string {

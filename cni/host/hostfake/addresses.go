@@ -89,13 +89,12 @@ func (k *Kernel) RouteBySource(_ context.Context, ns host.NetNS, name string, re
 }
 
 // UnrouteBySource implements host.Addresses.
-func (k *Kernel) UnrouteBySource(_ context.Context, ns host.NetNS, name string) error {
+func (k *Kernel) UnrouteBySource(_ context.Context, ns host.NetNS, index int) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !k.has(ns) {
 		return fmt.Errorf("network namespace %s: %w", ns, host.ErrNotFound)
 	}
-	index, _ := k.named(ns, name)
 	k.dropRules(ns, index)
 	return nil
 }

@@ -108,6 +108,10 @@ func (s *Faults) HasNetNS(ctx context.Context, ns host.NetNS) (bool, error) {
 	return at(s, "HasNetNS", func() (bool, error) { return s.kernel.HasNetNS(ctx, ns) })
 }
 
+func (s *Faults) NetNSID(ctx context.Context, ns host.NetNS) (string, error) {
+	return at(s, "NetNSID", func() (string, error) { return s.kernel.NetNSID(ctx, ns) })
+}
+
 func (s *Faults) RDMAMode(ctx context.Context) (host.RDMAMode, error) {
 	return at(s, "RDMAMode", func() (host.RDMAMode, error) { return s.kernel.RDMAMode(ctx) })
 }
@@ -180,8 +184,8 @@ func (s *Faults) RouteBySource(ctx context.Context, ns host.NetNS, name string, 
 	return s.do("RouteBySource", func() error { return s.kernel.RouteBySource(ctx, ns, name, result) })
 }
 
-func (s *Faults) UnrouteBySource(ctx context.Context, ns host.NetNS, name string) error {
-	return s.do("UnrouteBySource", func() error { return s.kernel.UnrouteBySource(ctx, ns, name) })
+func (s *Faults) UnrouteBySource(ctx context.Context, ns host.NetNS, index int) error {
+	return s.do("UnrouteBySource", func() error { return s.kernel.UnrouteBySource(ctx, ns, index) })
 }
 
 func (s *Faults) AddChild(ctx context.Context, ns host.NetNS, parent int, name string, entry uint16) error {

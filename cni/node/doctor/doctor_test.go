@@ -3,11 +3,8 @@ package doctor
 import (
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"testing"
-	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -17,93 +14,6 @@ import (
 	"github.com/ibfabric/ibfabric/cni/node/nodefake"
 	"github.com/ibfabric/ibfabric/guid"
 )
-
-const (
-	pf     = "0000:17:00.0"
-	port   = "sys/bus/pci/devices/0000:17:00.0/infiniband/mlx5_0/ports/1/"
-	second = "0000:86:00.0"
-)
-
-// patient is a fake node with its plugins and networks, so far all in order.
-type patient struct {
-	*nodefake.Node
-	plugins []node.Fact[install.Binary]
-	want    Want
-}
-
-func (p *patient) examine() Report {
-	return Examine(Node{Facts: p.Look(), CNIDir: "/opt/cni/bin", Plugins: p.plugins, Version: "v1.2.0"}, p.want)
-}
-
-func (p *patient) reads(t *testing.T, network string) {
-	t.Helper()
-	if err := p.want.Read([]byte(network)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (p *patient) plugin(i int, owner install.Owner, program, version string) {
-	p.plugins[i].Value = install.Binary{Name: install.Names()[i], Owner: owner, Program: program, Version: version}
-}
-
-func newPatient(n *nodefake.Node) *patient {
-	p := &patient{Node: n, plugins: make([]node.Fact[install.Binary], 3)}
-	for i := range p.plugins {
-		p.plugin(i, install.Ours, install.Program, "v1.2.0")
-	}
-	return p
-}
-
-func infiniBand(t *testing.T) *patient {
-	p := newPatient(nodefake.InfiniBand(t))
-	p.reads(t, `{"type":"ib-sriov","rdmaIsolation":true}`)
-	return p
-}
-
-func TestGCThatDoesNotRunIsForInformation(t *testing.T) {
-	for name, c := range map[string]struct {
-		ago  time.Duration
-		err  error
-		want State
-	}{
-		"just now": {time.Minute, nil, OK}, "long ago": {GCEvery, nil, Info}, "never": {-1, nil, Info}, "not known": {0, fs.ErrPermission, Info},
-	} {
-		p := infiniBand(t)
-		n := Node{Facts: p.Look(), Plugins: p.plugins, Version: "v1.2.0", Collected: node.Fact[time.Duration]{Value: c.ago, Err: c.err}}
-		got := find(t, Examine(n, p.want), "gc")
-		if command := len(got.Mend) > 0 && got.Mend[0] == "ibfabric-cni gc"; got.State != c.want || command != (c.want == Info && c.err == nil) {
-			t.Errorf("%s: %+v", name, got)
-		}
-	}
-}
-
-func roce(t *testing.T) *patient {
-	p := newPatient(nodefake.RoCE(t))
-	p.reads(t, `{"type":"sriov"}`)
-	return p
-}
-
-// mends lists the checks that something is to be mended for.
-func mends(r Report) (names []string) {
-	for _, row := range r.Rows {
-		if row.State == Mend {
-			names = append(names, row.Check)
-		}
-	}
-	return names
-}
-
-// find is the first row of a check.
-func find(t *testing.T, r Report, check string) Row {
-	t.Helper()
-	for _, row := range r.Rows {
-		if row.Check == check {
-			return row
-		}
-	}
-	t.Fatalf("no row %q in\n%s", check, r.Table(false))
-	return Row{}
-}
 
 func TestAHealthyNodeHasNothingToMend(t *testing.T) {
 	for name, p := range map[string]*patient{"InfiniBand": infiniBand(t), "RoCE": roce(t)} {
@@ -344,103 +254,6 @@ func TestDriversAndModesThatAreRightInOtherWays(t *testing.T) {
 	p.Write("etc/modprobe.d/rdma.conf", "# hides the one of the package")
 	if r := p.examine(); r.OK {
 		t.Error("a file of /etc does not hide the one of its name in /usr/lib")
-	}
-}
-
-func TestGPUsAndBridgesAreInformation(t *testing.T) {
-	for _, redirect := range []bool{true, false} {
-		p := infiniBand(t)
-		p.GPU(redirect)
-		p.Write(nodefake.Device(pf, "iommu_group/type"), "DMA-FQ")
-		r := p.examine()
-		fits(t, r)
-		says := map[bool]string{true: "1 of 1 PCI bridges redirect", false: "none of 1 PCI bridges"}[redirect]
-		if row := find(t, r, "acs"); row.State != Info || !strings.Contains(row.Seen, says) {
-			t.Errorf("redirect %t: %+v", redirect, row)
-		}
-		for check, says := range map[string]string{"nvidia_peermem": "GPUs: 1", "gdrdrv": "GPUs: 1", "iommu": "translates"} {
-			if row := find(t, r, check); row.State != Info || !strings.Contains(row.Seen, says) || len(row.Mend) == 0 {
-				t.Errorf("%+v", row)
-			}
-		}
-		p.Load("nvidia_peermem")
-		p.Write(nodefake.Device("0000:3a:00.0", "config"), strings.Repeat("\x00", 64))
-		r = p.examine()
-		if !strings.Contains(find(t, r, "nvidia_peermem").Seen, "loaded") || !strings.Contains(find(t, r, "acs").Seen, "not known") || !r.OK {
-			t.Error(r.Table(false))
-		}
-	}
-}
-
-func TestAnOlderVersionOfOursIsInformation(t *testing.T) {
-	p := infiniBand(t)
-	p.plugin(1, install.Ours, install.Program, "v1.1.0")
-	r := p.examine()
-	if row := find(t, r, "cni-names"); !r.OK || row.State != Info || !strings.Contains(row.Seen, "sriov is ibfabric v1.1.0 in /opt/cni/bin, this is v1.2.0") {
-		t.Errorf("%+v", row)
-	}
-}
-
-// fits fails on lines that a terminal of 100 columns would break.
-func fits(t *testing.T, r Report) {
-	t.Helper()
-	for line := range strings.Lines(r.Table(false)) {
-		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
-			t.Errorf("%d columns: %s", n, line)
-		}
-	}
-}
-
-func TestTheTableShowsStatesFirst(t *testing.T) {
-	r := Report{Node: "node-1", Kernel: "6.8.0", NotHere: []string{"acs"}, Rows: []Row{
-		{State: OK, Check: "cards", Seen: strings.Repeat("0000:17:00.0, ", 7) + "0000:18:00.0"},
-		{State: Mend, Check: "rdma-mode-boot", Seen: "shared", Mend: []string{"reboot", "# at night"}},
-	}}
-	want := `STATE  CHECK           SEEN, and what mends it
-ok     cards           0000:17:00.0, 0000:17:00.0, 0000:17:00.0, 0000:17:00.0, 0000:17:00.0,
-                       0000:17:00.0, 0000:17:00.0, 0000:18:00.0
-mend   rdma-mode-boot  shared
-                       $ reboot
-                       # at night
-nothing here to check: acs
-node-1 (Linux 6.8.0): 1 to mend, 1 ok, 0 for information
-`
-	if diff := cmp.Diff(want, r.Table(false)); diff != "" {
-		t.Error(diff)
-	}
-	if strings.Contains(r.Table(false), "\x1b") || !strings.Contains(r.Table(true), "\x1b[1;31mmend  \x1b[0m ") {
-		t.Errorf("colour: %q", r.Table(true))
-	}
-	r.Rows[0].Seen = strings.Repeat("x", 300) + "\n" + "y\tz"
-	fits(t, r)
-}
-
-// TestThePageListsTheChecks keeps docs/node.md in step with the program.
-func TestThePageListsTheChecks(t *testing.T) {
-	text, err := os.ReadFile("../../../docs/node.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want strings.Builder
-	for _, c := range Checks() {
-		fmt.Fprintf(&want, "| `%s` | %s | %s |\n", c.Name, c.Needs, c.Guide)
-	}
-	if !strings.Contains(string(text), want.String()) {
-		t.Errorf("docs/node.md lacks this table:\n%s", want.String())
-	}
-}
-
-func TestEachStepOfTheGuidesHostPreparationIsARow(t *testing.T) {
-	steps := map[string]bool{}
-	for _, c := range Checks() {
-		for step := range strings.SplitSeq(c.Guide, ", ") {
-			steps[step] = true
-		}
-	}
-	for _, step := range []string{"1", "2", "3a", "3b", "4"} {
-		if !steps[step] {
-			t.Errorf("no check is about step %s", step)
-		}
 	}
 }
 

@@ -1,122 +1,15 @@
 package install
 
 import (
-	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/google/go-cmp/cmp"
 )
-
-// The test program is a plugin that waits on stdin when this is set.
-const beAPlugin = "IBFABRIC_INSTALL_TEST_PLUGIN"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(beAPlugin) != "" {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
-
-// lookAtText takes the first line of a file for what the linker writes into programs:
-// "ours v2" or "sriov-cni v2.10.0".
-func lookAtText(dir, name string) (Binary, error) {
-	text, err := os.ReadFile(filepath.Join(dir, name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return Binary{Name: name, Owner: Missing}, nil
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	program, version, _ := strings.Cut(line, " ")
-	owner := Foreign
-	if program == "ours" {
-		owner = Ours
-	}
-	return Binary{Name: name, Owner: owner, Program: program, Version: version}, err
-}
-
-// bin is a CNI bin directory that versions are installed into.
-type bin struct {
-	*testing.T
-	Installer
-}
-
-func newBin(t *testing.T) *bin {
-	b := &bin{t, Installer{Dir: t.TempDir(), Names: Names(), Foreign: Refuse, Look: lookAtText}}
-	return b.version("v1")
-}
-
-func (b *bin) version(v string) *bin {
-	b.Source = filepath.Join(b.TempDir(), Self)
-	b.write(b.Source, "ours "+v)
-	return b
-}
-
-func (b *bin) write(path, text string) {
-	b.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		b.Fatal(err)
-	}
-}
-
-func (b *bin) foreign(name, text string) { b.write(b.path(name), text) }
-
-// lines calls Install or Restore.
-func (b *bin) lines(act func(context.Context) ([]Change, error)) (lines []string) {
-	b.Helper()
-	changes, err := act(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, c := range changes {
-		lines = append(lines, strings.ReplaceAll(c.String(), b.Dir, "DIR"))
-	}
-	return lines
-}
-
-// has fails unless the directory shows exactly these files with these contents.
-func (b *bin) has(want map[string]string) {
-	b.Helper()
-	got := map[string]string{}
-	for _, pattern := range []string{"*", keptDir + "/*"} {
-		files, err := fs.Glob(os.DirFS(b.Dir), pattern)
-		if err != nil {
-			b.Fatal(err)
-		}
-		for _, file := range files {
-			if file == keptDir || file == keptDir+"/lock" {
-				continue
-			}
-			text, err := os.ReadFile(filepath.Join(b.Dir, file))
-			if err != nil {
-				b.Fatal(err)
-			}
-			got[file] = string(text)
-		}
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		b.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func four(text string) map[string]string {
-	return map[string]string{"ib-sriov": text, "sriov": text, "rdma": text, Self: text}
-}
-
-func with(m map[string]string, more ...string) map[string]string {
-	for i := 0; i < len(more); i += 2 {
-		m[more[i]] = more[i+1]
-	}
-	return m
-}
 
 func TestAnEmptyDirectoryGetsEveryNameAndTheSecondCallChangesNothing(t *testing.T) {
 	b := newBin(t)
@@ -229,78 +122,6 @@ func TestAPluginThatNobodyMayRunIsMendedAndNotKept(t *testing.T) {
 	if text, err := os.ReadFile(b.kept("rdma")); err != nil || string(text) != "ours v1" {
 		t.Errorf("the former generation is now %q, %v", text, err)
 	}
-}
-
-func TestARunningPluginIsReplacedAndRunsOn(t *testing.T) {
-	b := newBin(t)
-	b.Look, b.Foreign = Look, Replace
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.Source = self
-	b.Names = []string{"ib-sriov"}
-	b.lines(b.Install)
-
-	cmd := exec.CommandContext(t.Context(), b.path("ib-sriov"))
-	cmd.Env = append(os.Environ(), beAPlugin+"=1")
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	// The test would be empty if the kernel let one write into a running program.
-	if _, err := os.OpenFile(b.path("ib-sriov"), os.O_WRONLY, 0); err == nil {
-		t.Error("the program does not run")
-	}
-	b.version("v2")
-	if got := b.lines(b.Install); len(got) != 2 {
-		t.Errorf("%v", got)
-	}
-	if text, err := os.ReadFile(b.path("ib-sriov")); err != nil || string(text) != "ours v2" {
-		t.Errorf("%.20q, %v", text, err)
-	}
-	stdin.Close()
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("the running one: %v", err)
-	}
-}
-
-func TestWhatAKilledInstallerLeftGoes(t *testing.T) {
-	b := newBin(t)
-	b.foreign(besidePrefix+"123", "half of o")
-	b.lines(b.Install)
-	b.has(four("ours v1"))
-	if left, _ := filepath.Glob(b.path(besidePrefix + "*")); len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
-}
-
-func TestTwoInstallersTakeTurns(t *testing.T) {
-	b := newBin(t)
-	b.lines(b.Install)
-	other := flock.New(b.kept("lock"))
-	if locked, err := other.TryLock(); !locked || err != nil {
-		t.Fatal(locked, err)
-	}
-	soon := func() context.Context {
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		t.Cleanup(cancel)
-		return ctx
-	}
-	if changes, err := b.Install(soon()); err != nil || changes != nil {
-		t.Errorf("with nothing to do it waits for nobody: %v, %v", changes, err)
-	}
-	if _, err := b.version("v2").Install(soon()); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("%v; it did not wait", err)
-	}
-	b.has(four("ours v1"))
-	if err := other.Unlock(); err != nil {
-		t.Fatal(err)
-	}
-	b.lines(b.Install)
 }
 
 func TestWhatCannotBeInstalledSaysWhatToDo(t *testing.T) {
