@@ -20,6 +20,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"pkey":                    {"guid"},
 		"ufm":                     {"guid", "pkey"},
 		"ufm/ufmsim":              {"guid", "pkey"},
+		"ufm/ufmsim/opensm":       {"guid", "pkey", "ufm/ufmsim"},
 		"controller/api/v1alpha1": {"guid", "pkey"},
 		"deploy":                  {},
 	}
@@ -28,6 +29,8 @@ func TestImportsPointOneWay(t *testing.T) {
 		"pkey":       {"k8s.io/", "go.uber.org/"},
 		"ufm":        {"k8s.io/"},
 		"ufm/ufmsim": {"k8s.io/"},
+
+		"ufm/ufmsim/opensm": {"k8s.io/"},
 	}
 	for _, p := range packages(t) {
 		name := strings.TrimPrefix(p.ImportPath, module)

@@ -17,6 +17,7 @@ import (
 // options are what the flags say.
 type options struct {
 	config    ufmsim.Config
+	opensm    opensmFlags
 	listen    string
 	certDir   string
 	san       bool
@@ -28,6 +29,8 @@ Enterprise by GUID, with its quirks, delays and faults.
 
   ufm-sim                                      https://127.0.0.1:8443, user admin, password 123456
   ufm-sim --change-latency 200ms --control     as slow as a real one, and can be told to fail
+  ufm-sim --opensm-partitions /etc/opensm/partitions.conf --opensm-pid-file /run/opensm.pid
+                                               for a fabric with OpenSM and no UFM: see docs/opensm.md
   curl --cacert DIR/ufm.crt -u admin:123456 https://127.0.0.1:8443/ufmRest/resources/pkeys?guids_data=true
 
 Flags:
@@ -65,6 +68,7 @@ func parseFlags(args []string, getenv func(string) string, stdout io.Writer) (*o
 	fs.IntVar(&c.JournalLimit, "journal", 10000, "changes to remember; 0 is all")
 	fs.BoolVar(&c.Control, "control", false, "enable /ufm-sim/: journal, faults, quirks, restart (GET /ufm-sim/ lists them)")
 	fs.StringVar(&c.ControlToken, "control-token", "", "bearer `token` for /ufm-sim/ (default $UFM_SIM_CONTROL_TOKEN, else open)")
+	o.opensm.add(fs)
 	fs.StringVar(&o.logFormat, "log-format", "console", "console or json")
 	fs.Func("quirk", "`name[=value]` of a quirk, see below; repeat for more", func(s string) error {
 		name, value, _ := strings.Cut(s, "=")
@@ -80,9 +84,13 @@ func parseFlags(args []string, getenv func(string) string, stdout io.Writer) (*o
 		return nil, errors.New("--control-token: needs --control")
 	}
 	secretDefault(&c.Username, getenv("UFM_USERNAME"), "admin")
-	secretDefault(&c.Password, getenv("UFM_PASSWORD"), "123456")
+	secretDefault(&c.Password, getenv("UFM_PASSWORD"), "")
 	secretDefault(&c.Token, getenv("UFM_TOKEN"), "")
 	secretDefault(&c.ControlToken, getenv("UFM_SIM_CONTROL_TOKEN"), "")
+	if err := o.opensm.check(c); err != nil {
+		return nil, err
+	}
+	secretDefault(&c.Password, "", "123456")
 	return o, o.check(fs.Args(), *clientCA)
 }
 

@@ -1,5 +1,5 @@
 // Command ufm-sim is a UFM-compatible server for partitions, to develop and test against
-// where there is no UFM. See package ufmsim for what it does, and --help for how.
+// where there is no UFM, or to serve as one in front of OpenSM. See package ufmsim for what it does, and --help for how.
 package main
 
 import (
@@ -46,6 +46,11 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	release, err := o.opensm.connect(&o.config)
+	if err != nil {
+		return err
+	}
+	defer release()
 	sim, err := ufmsim.New(o.config)
 	if err != nil {
 		return err
@@ -64,6 +69,9 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 		logChanges(log, changes)
 	}()
 	fmt.Fprintf(stdout, "ufm-sim: %s, certificate %s, user %s\n", srv.URL(), where, o.config.Username)
+	if o.opensm.partitions != "" {
+		fmt.Fprintf(stdout, "ufm-sim: drives OpenSM by %s, as its log %s tells\n", o.opensm.partitions, o.opensm.log)
+	}
 	if o.config.Control {
 		fmt.Fprintf(stdout, "ufm-sim: control endpoints at %s/ufm-sim/\n", srv.URL())
 	}

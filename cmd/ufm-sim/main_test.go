@@ -127,11 +127,64 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		"client ca and http": {[]string{"--client-ca", noPEM, "--http"}, "--client-ca"},
 		"control token":      {[]string{"--control-token", "x"}, "--control-token"},
 		"argument":           {[]string{"serve"}, `"serve"`},
+		"opensm alone":       {[]string{"--opensm-pid-file", "x"}, "--opensm-partitions"},
+		"opensm unsignalled": {[]string{"--opensm-partitions", "x"}, "--opensm-command"},
+		"opensm both":        {[]string{"--opensm-partitions", "x", "--opensm-pid-file", "x", "--opensm-command", "x"}, "--opensm-command"},
+		"opensm timeout":     {driving("--opensm-timeout=0"), "--opensm-timeout"},
+		"opensm and state":   {driving("--state", "x"), "--state"},
+		"opensm and delay":   {driving("--apply-delay", "1s"), "--apply-delay"},
+		"opensm, open":       {driving("--control"), "--control-token"},
+		"opensm, no secret":  {[]string{"--opensm-partitions", "x", "--opensm-command", "x"}, "UFM_PASSWORD"},
 	} {
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), row.args, noEnv, &out, &errs); code != 2 || !strings.Contains(errs.String(), row.want) || out.Len() > 0 {
 			t.Errorf("%s: code %d, %s", name, code, errs.String())
 		}
+	}
+}
+
+// driving are flags that drive an OpenSM, and more.
+func driving(more ...string) []string {
+	return append([]string{"--opensm-partitions", "x", "--opensm-command", "x", "--password", "x"}, more...)
+}
+
+func TestPartitionsGoToOpenSM(t *testing.T) {
+	dir := t.TempDir()
+	conf, log := filepath.Join(dir, "partitions.conf"), filepath.Join(dir, "opensm.log")
+	if err := os.WriteFile(log, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// Where nothing sweeps, a change is made, and is not applied.
+	flags := []string{
+		"--http", "--listen=127.0.0.1:0", "--password=s3cret", "--opensm-partitions", conf, "--opensm-log", log, "--opensm-command", "touch " + filepath.Join(dir, "signalled"),
+	}
+	url, finish := start(t, noEnv, flags...)
+	req, err := http.NewRequest(http.MethodPost, url+"/ufmRest/resources/pkeys", strings.NewReader(`{"pkey":"0x5","guids":["0200000000000001"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth("admin", "s3cret")
+	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatal(res, err)
+	}
+	_ = res.Body.Close()
+	if code, text := finish(); code != 0 || !strings.Contains(text, conf) {
+		t.Errorf("code %d: %s", code, text)
+	}
+	if text, err := os.ReadFile(conf); err != nil || !strings.Contains(string(text), "0x0200000000000001=full") {
+		t.Errorf("%s, %v", text, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "signalled")); err != nil {
+		t.Error(err)
+	}
+	// A file of somebody else's is not taken over, nor is its lock kept.
+	if err := os.WriteFile(conf, []byte("Default=0x7fff : ALL=full ;\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if code := run(t.Context(), flags, noEnv, &out, &out); code != 1 || !strings.Contains(out.String(), "move it away") {
+		t.Errorf("code %d: %s", code, out.String())
 	}
 }
 

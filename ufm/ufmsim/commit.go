@@ -18,6 +18,9 @@ type pendingApply struct {
 
 // commit makes a change: in the model, the journal, the file, and in its time the fabric.
 func (s *Sim) commit(c change, q request) answer {
+	if s.cfg.SubnetManager != nil {
+		return s.commitToManager(c, q)
+	}
 	a, seq, done := s.commitToModel(c, q)
 	if !done || s.cfg.StateFile == "" {
 		return a
@@ -36,15 +39,7 @@ func (s *Sim) commitToModel(c change, q request) (a answer, seq uint64, done boo
 		s.journal.record(entryOf(c.op, c.pkey, c.members, q, *refused))
 		return *refused, 0, false
 	}
-	a = s.done()
-	if c.op == OpCreate && s.quirks.CreateWipes {
-		c, a = change{op: OpWipe}, answer{cut: true}
-		q.note = " by create"
-	}
-	c.keepEmpty = s.quirks.KeepEmpty
-	c.members = s.affected(c)
-	e := entryOf(c.op, c.pkey, c.members, q, answer{status: a.status})
-	e.Changed = s.clock.Now()
+	c, a, e := s.resolve(c, q)
 	s.model.apply(c)
 	// A change never overtakes one that waits, also when the delay was set to 0 since.
 	if s.timing.Apply <= 0 && len(s.pending) == 0 {
@@ -62,6 +57,21 @@ func (s *Sim) commitToModel(c change, q request) (a answer, seq uint64, done boo
 		}
 	})
 	return a, seq, true
+}
+
+// resolve settles what a change that is not refused does, what it is answered with, and
+// how the journal tells of it. The caller holds mu.
+func (s *Sim) resolve(c change, q request) (change, answer, Entry) {
+	a := s.done()
+	if c.op == OpCreate && s.quirks.CreateWipes {
+		c, a = change{op: OpWipe}, answer{cut: true}
+		q.note = " by create"
+	}
+	c.keepEmpty = s.quirks.KeepEmpty
+	c.members = s.affected(c)
+	e := entryOf(c.op, c.pkey, c.members, q, answer{status: a.status})
+	e.Changed = s.clock.Now()
+	return c, a, e
 }
 
 // applyDue lets the fabric catch up, in the order of the changes whoever wakes first.

@@ -23,6 +23,7 @@ const (
 	OpQoS     Op = "qos"
 	OpWipe    Op = "wipe"
 	OpRestart Op = "restart"
+	OpApply   Op = "apply" // the subnet manager took what was changed, or did not
 
 	OpList         Op = "list"
 	OpGet          Op = "get" // one partition

@@ -35,21 +35,24 @@ type storedPartition struct {
 	Membership string `json:"membership"`
 }
 
-// save writes what REST shows. The file is written beside, synced and renamed: whenever
-// the machine stops, there is a whole file, old or new.
+// save writes what REST shows.
 func (s *Sim) save() error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	// Read under the lock above, so that a later write never holds an older state.
-	body := s.encodeState()
-	path := s.cfg.StateFile
+	return WriteWhole(s.cfg.StateFile, s.encodeState(), 0o600)
+}
+
+// WriteWhole writes a file beside its place, syncs and renames it: whenever the machine
+// stops, and whoever reads it meanwhile, there is a whole file, old or new.
+func WriteWhole(path string, body []byte, mode fs.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("write beside it: %w", err)
 	}
 	defer func() { _ = os.Remove(f.Name()) }() // gone already when all went well
 	_, err = f.Write(body)
-	err = errors.Join(err, f.Sync(), f.Close())
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 	if err != nil {
 		return fmt.Errorf("write %s: %w", f.Name(), err)
 	}

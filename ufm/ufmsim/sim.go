@@ -36,6 +36,10 @@ type Config struct {
 	Clock        Clock          // nil is the time package
 	Seed         uint64         // of the dice for Fault.Probability: same seed, same hits
 
+	// SubnetManager carries the partitions into a real fabric and keeps them instead of a
+	// StateFile; nil: the fabric exists in memory only, and has a change after Timing.Apply.
+	SubnetManager SubnetManager
+
 	// Control enables the endpoints under /ufm-sim/, for ControlToken as bearer or, when
 	// that is empty, for everybody.
 	Control      bool
@@ -68,7 +72,8 @@ type Sim struct {
 	own     *identity
 
 	turn       chan struct{} // held by the change under way
-	saving     sync.Mutex    // one write of the state file at a time
+	saving     sync.Mutex    // one write of the state file, or Store, at a time
+	stored     chan struct{} // something was stored for the subnet manager
 	background sync.WaitGroup
 	closing    sync.Once
 	starting   sync.Mutex    // orders what starts in the background before closed
@@ -108,6 +113,11 @@ func New(cfg Config) (*Sim, error) {
 			return nil, fmt.Errorf("state file %s: %w", cfg.StateFile, err)
 		}
 	}
+	if cfg.SubnetManager != nil {
+		if err := s.takeOver(); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
 }
 
@@ -124,6 +134,7 @@ func assemble(cfg Config, model *state, who *logins, own *identity) *Sim {
 		faults:  faults{random: rand.New(rand.NewPCG(cfg.Seed, 0))},
 		ports:   map[guid.GUID]bool{},
 		turn:    make(chan struct{}, 1),
+		stored:  make(chan struct{}, 1),
 		closed:  make(chan struct{}), finished: make(chan struct{}),
 		quirks: cfg.Quirks, timing: cfg.Timing,
 		model: model, fabric: model.clone(),
@@ -138,12 +149,13 @@ func assemble(cfg Config, model *state, who *logins, own *identity) *Sim {
 
 // Fork returns another UFM with a copy of what this one holds now, that goes its own
 // way from then on: a standby whose replication stopped. Logins and certificate are the
-// same, as behind one virtual address; faults, journal and state file are not shared.
+// same, as behind one virtual address; faults, journal, state file and subnet manager are
+// not shared.
 func (s *Sim) Fork() *Sim {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	cfg := s.cfg
-	cfg.StateFile = ""
+	cfg.StateFile, cfg.SubnetManager = "", nil
 	cfg.Quirks, cfg.Timing = s.quirks, s.timing
 	f := assemble(cfg, s.model.clone(), s.logins.clone(), s.own)
 	f.lastUpdated = s.lastUpdated

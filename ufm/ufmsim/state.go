@@ -1,6 +1,7 @@
 package ufmsim
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 
@@ -80,6 +81,19 @@ func (s *state) clone() *state {
 		c.partitions[k] = &q
 	}
 	return c
+}
+
+// with is s after a change; s stays as it is. All but what the change is about is shared:
+// neither may be changed in place from then on.
+func (s *state) with(c change) *state {
+	next := &state{partitions: maps.Clone(s.partitions)}
+	if p := s.partitions[c.pkey]; p != nil {
+		q := *p
+		q.replace(p.members)
+		next.partitions[c.pkey] = &q
+	}
+	next.apply(c)
+	return next
 }
 
 // keys are the PKeys in order, so that two equal states answer alike.

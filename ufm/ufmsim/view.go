@@ -2,6 +2,7 @@ package ufmsim
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -34,8 +35,8 @@ func (s *Sim) Partitions() []Partition {
 	return s.model.snapshot()
 }
 
-// Applied are the partitions that the subnet manager was told: Partitions as they were
-// Timing.Apply ago.
+// Applied are the partitions that the fabric has: Partitions as they were Timing.Apply
+// ago, or as the SubnetManager took them last.
 func (s *Sim) Applied() []Partition {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -73,6 +74,9 @@ func (s *Sim) ResetCalls() {
 // Preload puts partitions in as if they had always been there: no call, no journal, no
 // last_updated. A partition that is there is replaced; an empty Name is UFM's default.
 func (s *Sim) Preload(parts ...pkey.Partition) error {
+	if s.cfg.SubnetManager != nil {
+		return errors.New("preload: the partitions are the subnet manager's; change them by calls")
+	}
 	for _, p := range parts {
 		if !p.PKey.IsValid() {
 			return fmt.Errorf("preload: pkey %s cannot be given to a tenant", p.PKey)
