@@ -17,16 +17,18 @@ type Partition struct {
 
 // PartitionSpec is what a Partition is to be.
 type PartitionSpec struct {
-	// PKey as in 0x1000. Without it the controller chooses one from its range; once in
-	// the status it stays.
+	// PKey as in 0x1000. Without it the controller chooses one from its range. It can be
+	// neither set nor changed later: UFM and the ledger have members under the old one.
 	PKey string `json:"pkey,omitempty"`
-	// Membership of those that join by a NAD: full (the default) or limited.
+	// Membership of those that join by a NAD: full or limited. This and the next two count
+	// before what the NAD says, which counts where they are absent.
 	Membership string `json:"membership,omitempty"`
-	// Index0 puts the PKey first in its members' tables; absent is true.
+	// Index0 puts the PKey first in the tables of those whose first partition it is.
 	Index0 *bool `json:"index0,omitempty"`
-	// IPOverIB lets the partition carry IP over InfiniBand; absent is true.
+	// IPOverIB lets the partition carry IP over InfiniBand, when UFM makes it.
 	IPOverIB *bool `json:"ipOverIB,omitempty"`
-	// MTU of the partition in bytes: 2048 or 4096.
+	// MTU of the partition in bytes: 2048 or 4096. UFM is given the three together where
+	// one is set, the others as it makes a partition: 2048, 2.5 and 0.
 	MTU int32 `json:"mtu,omitempty"`
 	// RateLimit in Gb/s, as text: "2.5" to "300". JSON numbers in CRDs should be whole.
 	RateLimit string `json:"rateLimit,omitempty"`
@@ -34,9 +36,11 @@ type PartitionSpec struct {
 	ServiceLevel *int32 `json:"serviceLevel,omitempty"`
 	// Namespaces that may use the partition, by their labels. Absent: none; {}: all.
 	Namespaces *metav1.LabelSelector `json:"namespaces,omitempty"`
-	// MaxMembers bounds the GUIDs in the partition; absent: no bound.
+	// MaxMembers bounds the GUIDs in the partition that this controller put there, by
+	// whichever way, those on their way in and out among them; absent: no bound.
 	MaxMembers *int32 `json:"maxMembers,omitempty"`
-	// Also are other Partitions that every member joins as well: shared storage.
+	// Also are other Partitions that every member joins as well: shared storage. Theirs
+	// are not followed, and members need no grant for them.
 	Also []PartitionRef `json:"also,omitempty"`
 }
 
@@ -49,12 +53,15 @@ type PartitionRef struct {
 // PartitionStatus is what became of a Partition.
 type PartitionStatus struct {
 	PKey    string `json:"pkey,omitempty"`
-	Members int32  `json:"members"` // GUIDs that UFM holds for it
-	Pending int32  `json:"pending"` // GUIDs that it does not hold yet
+	Members int32  `json:"members"` // GUIDs of live pods that UFM holds in it
+	Pending int32  `json:"pending"` // GUIDs of live pods that it does not hold yet
 	// ObservedGeneration is the generation of the spec that the conditions speak of.
 	ObservedGeneration int64              `json:"observedGeneration,omitempty"`
 	Conditions         []metav1.Condition `json:"conditions,omitempty"`
 }
+
+// FinalizerMembers keeps a Partition until its last member is out of UFM.
+const FinalizerMembers = "ibfabric.io/members"
 
 // Conditions of Partitions and PartitionClaims.
 const (
