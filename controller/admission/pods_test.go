@@ -1,0 +1,182 @@
+package admission
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/ibfabric/ibfabric/controller/attach"
+)
+
+const ib = `{"type":"ib-sriov","pkey":"0x5"}`
+
+func handler(t testing.TB) *Pods {
+	return &Pods{Gate: gateName, Selector: compute(t), Networks: cacheOf(
+		nad("team-a", "rail1", ib), nad("shared", "rail1", ib),
+		nad("team-a", "bridge", `{"type":"bridge"}`), nad("team-a", "file", ""),
+		nad("team-a", "storage", ib, "fabric", "storage"),
+		nad("team-a", "mistyped", `{"type":"ib-sriov","pkey":"1000"}`), nad("team-a", "junk", `{"type":`),
+	)}
+}
+
+func gates(p *corev1.Pod) (names []string) {
+	for _, g := range p.Spec.SchedulingGates {
+		names = append(names, g.Name)
+	}
+	return names
+}
+
+func TestPodsOnInfiniBandOfThisFabricAreGated(t *testing.T) {
+	onNode := func(p *corev1.Pod) { p.Spec.NodeName = "node-0" }
+	onHost := func(p *corev1.Pod) { p.Spec.HostNetwork = true }
+	mirror := func(p *corev1.Pod) { p.Annotations[corev1.MirrorPodAnnotationKey] = "x" }
+	for name, tc := range map[string]struct {
+		pod  *corev1.Pod
+		want bool
+	}{
+		"by name":                           {pod("rail1"), true},
+		"in another namespace":              {pod("shared/rail1@net7"), true},
+		"in the JSON form":                  {pod(`[{"name":"rail1","namespace":"shared"}]`), true},
+		"the second of two":                 {pod("bridge,rail1"), true},
+		"beside one that is not there":      {pod("later,rail1"), true},
+		"of a network that must be mended":  {pod("mistyped"), true},
+		"with a field that must be":         {pod(`[{"name":"rail1","infiniband-guid":"zz"}]`), true},
+		"without networks":                  {pod(""), false},
+		"on Ethernet":                       {pod("bridge"), false},
+		"of another fabric":                 {pod("storage"), false},
+		"of a file on the node":             {pod("file"), false},
+		"whose network is not there":        {pod("later"), false},
+		"whose network nobody can read":     {pod("junk"), false},
+		"whose annotation nobody can read":  {pod(`[{"name":`), false},
+		"whose element names nothing":       {pod(`[{"name":5},7]`), false},
+		"with a node":                       {pod("rail1", onNode), false},
+		"of the host":                       {pod("rail1", onHost), false},
+		"that mirrors one of the kubelet's": {pod("rail1", mirror), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := create(t, "team-a", tc.pod)
+			got := apply(t, req.Object.Raw, handler(t).Handle(t.Context(), req))
+			want := tc.pod.DeepCopy()
+			if tc.want {
+				want.Labels = map[string]string{ManagedLabel: "true"}
+				want.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: gateName}}
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestTheGateComesBehindThoseOfOthersAndOnce(t *testing.T) {
+	kueue := func(p *corev1.Pod) {
+		p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "kueue.x-k8s.io/admission"}}
+		p.Labels = map[string]string{"job": "llm", ManagedLabel: "no"}
+	}
+	req := create(t, "team-a", pod("rail1", kueue))
+	once := apply(t, req.Object.Raw, handler(t).Handle(t.Context(), req))
+	if d := cmp.Diff([]string{"kueue.x-k8s.io/admission", gateName}, gates(once)); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(map[string]string{"job": "llm", ManagedLabel: "true"}, once.Labels); d != "" {
+		t.Error(d)
+	}
+	req = create(t, "team-a", once) // the API server goes round again
+	if again := handler(t).Handle(t.Context(), req); !again.Allowed || len(again.Patches) > 0 {
+		t.Errorf("the second answer changes something: %v", again.Patches)
+	}
+}
+
+// What this program does not know of a pod must survive it.
+func TestFieldsOfALaterKubernetesStay(t *testing.T) {
+	req := create(t, "team-a", nil)
+	req.Object.Raw = []byte(`{"metadata":{"labels":null,"annotations":{"k8s.v1.cni.cncf.io/networks":"rail1"},"later":1},
+		"spec":{"schedulingGates":[],"later":{"x":2},"containers":[{"name":"main","later":3}]}}`)
+	answer := handler(t).Handle(t.Context(), req)
+	for _, op := range answer.Patches {
+		if op.Operation != "add" || !strings.HasPrefix(op.Path, "/metadata/labels") && !strings.HasPrefix(op.Path, "/spec/schedulingGates") {
+			t.Errorf("it also does %s", op.Json())
+		}
+	}
+	if got := apply(t, req.Object.Raw, answer); len(gates(got)) != 1 || got.Labels[ManagedLabel] != "true" {
+		t.Errorf("gates %v, labels %v", gates(got), got.Labels)
+	}
+}
+
+func TestAPodPassesWhenNothingCanBeSaid(t *testing.T) {
+	broken := handler(t)
+	broken.Networks = nads{err: errors.New("the cache is not filled yet")}
+	nobody := handler(t)
+	nobody.Gate = ""
+	for name, h := range map[string]*Pods{"no cache": broken, "no gate": nobody} {
+		if answer := h.Handle(t.Context(), create(t, "team-a", pod("rail1"))); !answer.Allowed || len(answer.Patches) > 0 {
+			t.Errorf("%s: %+v", name, answer)
+		}
+	}
+	req := create(t, "team-a", nil)
+	req.Object.Raw = []byte(`{"spec":7}`)
+	if answer := handler(t).Handle(t.Context(), req); !answer.Allowed {
+		t.Errorf("a pod that cannot be read: %+v", answer)
+	}
+	req = update(t, "team-a", pod("rail1"), pod("rail1"))
+	if answer := handler(t).Handle(t.Context(), req); !answer.Allowed || len(answer.Patches) > 0 {
+		t.Errorf("an update: %+v", answer)
+	}
+}
+
+func TestAStepBeforeTheGateGivesNetworksAndResources(t *testing.T) {
+	h := handler(t)
+	h.Inject = func(_ context.Context, namespace string, p *corev1.Pod) (Change, error) {
+		return Change{
+			Annotations: map[string]string{attach.NetworksAnnotation: namespace + "/rail1"},
+			Resources: map[int]corev1.ResourceList{
+				0: {"example.com/vf": resource.MustParse("2")},
+				1: {"example.com/vf": resource.MustParse("1")},
+				7: {"example.com/none": resource.MustParse("1")},
+			},
+			Warnings: []string{"it was injected"},
+		}, nil
+	}
+	before := pod("", func(p *corev1.Pod) {
+		p.Annotations = map[string]string{"note": "mine"}
+		p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "side", Resources: corev1.ResourceRequirements{
+			Limits: corev1.ResourceList{"cpu": resource.MustParse("4")},
+		}})
+	})
+	req := create(t, "team-a", before)
+	answer := h.Handle(t.Context(), req)
+	if d := cmp.Diff([]string{"it was injected"}, answer.Warnings); d != "" {
+		t.Error(d)
+	}
+	got := apply(t, req.Object.Raw, answer)
+	if d := cmp.Diff(map[string]string{"note": "mine", attach.NetworksAnnotation: "team-a/rail1"}, got.Annotations); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]string{gateName}, gates(got)); d != "" {
+		t.Errorf("what was injected counts for the gate: %s", d)
+	}
+	two, one := corev1.ResourceList{"example.com/vf": resource.MustParse("2")}, corev1.ResourceList{"example.com/vf": resource.MustParse("1")}
+	want := []corev1.ResourceRequirements{
+		{Limits: two, Requests: two},
+		{Limits: corev1.ResourceList{"cpu": resource.MustParse("4"), "example.com/vf": resource.MustParse("1")}, Requests: one},
+	}
+	if d := cmp.Diff(want, []corev1.ResourceRequirements{got.Spec.Containers[0].Resources, got.Spec.Containers[1].Resources}); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestAStepBeforeTheGateCanRefuse(t *testing.T) {
+	h := handler(t)
+	h.Inject = func(context.Context, string, *corev1.Pod) (Change, error) {
+		return Change{}, errors.New("there is no group gpu; choose gpu-a")
+	}
+	answer := h.Handle(t.Context(), create(t, "team-a", pod("rail1")))
+	if answer.Allowed || answer.Result.Message != "there is no group gpu; choose gpu-a" {
+		t.Errorf("%+v", answer)
+	}
+}

@@ -1,0 +1,268 @@
+package admission
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/ibfabric/ibfabric/deploy"
+	"github.com/ibfabric/ibfabric/test/programs"
+	"github.com/ibfabric/ibfabric/test/testbed"
+)
+
+const (
+	networksHook = "ibfabric-webhook"
+	injectHook   = "ibfabric-webhook-inject"
+	podsHook     = "zz-ibfabric-webhook"
+)
+
+// install applies the manifests as they are shipped, with two differences: the namespace
+// is this world's, and the Service leads to this machine, where the controller runs.
+func (w *world) install() {
+	w.t.Helper()
+	w.t.Cleanup(w.uninstall)
+	for _, object := range w.manifests() {
+		text, err := object.MarshalJSON()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if err := w.bed.Apply(w.ctx(), text); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func (w *world) manifests() []*unstructured.Unstructured {
+	w.t.Helper()
+	files, err := fs.Glob(deploy.Admission, "admission/*.yaml")
+	if err != nil || len(files) == 0 {
+		w.t.Fatal("no manifests: ", err)
+	}
+	var all []*unstructured.Unstructured
+	for _, file := range files {
+		text, err := fs.ReadFile(deploy.Admission, file)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		text = bytes.ReplaceAll(text, []byte("kube-system"), []byte(w.ns))
+		for documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096); ; {
+			object := &unstructured.Unstructured{}
+			if err := documents.Decode(object); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				w.t.Fatal(err)
+			}
+			w.lead(object)
+			all = append(all, object)
+		}
+	}
+	return all
+}
+
+// lead makes a Service, and who calls it, lead to our port. The name that the certificate
+// must have stays that of the Service.
+func (w *world) lead(object *unstructured.Unstructured) {
+	if object.GetKind() == "Service" {
+		object.Object["spec"] = map[string]any{"type": "ExternalName", "externalName": "localhost"}
+	}
+	hooks, _, _ := unstructured.NestedSlice(object.Object, "webhooks")
+	for _, hook := range hooks {
+		if err := unstructured.SetNestedField(hook.(map[string]any), int64(w.port), "clientConfig", "service", "port"); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if len(hooks) > 0 {
+		object.Object["webhooks"] = hooks
+	}
+}
+
+// uninstall takes away what would be in the next test's way.
+func (w *world) uninstall() {
+	api := w.bed.Client().AdmissionregistrationV1()
+	ctx, none := context.Background(), metav1.DeleteOptions{} // the test's own has ended
+	_ = api.ValidatingWebhookConfigurations().Delete(ctx, networksHook, none)
+	for _, name := range []string{injectHook, podsHook} {
+		_ = api.MutatingWebhookConfigurations().Delete(ctx, name, none)
+	}
+	for _, name := range []string{"ibfabric-pods", "ibfabric-bindings"} {
+		_ = api.ValidatingAdmissionPolicyBindings().Delete(ctx, name, none)
+		_ = api.ValidatingAdmissionPolicies().Delete(ctx, name, none)
+	}
+}
+
+// point lets the webhooks be called at another port, as a Service leads to another replica.
+func (w *world) point(port int) {
+	w.t.Helper()
+	w.port = port
+	testbed.Eventually(w.t, "the webhooks are called elsewhere", func() (bool, string) {
+		var networks admissionregistrationv1.ValidatingWebhookConfiguration
+		var pods admissionregistrationv1.MutatingWebhookConfiguration
+		err := errors.Join(w.api.Get(w.ctx(), client.ObjectKey{Name: networksHook}, &networks), w.api.Get(w.ctx(), client.ObjectKey{Name: podsHook}, &pods))
+		if err != nil {
+			return false, err.Error()
+		}
+		to := int32(port)
+		networks.Webhooks[0].ClientConfig.Service.Port, pods.Webhooks[0].ClientConfig.Service.Port = &to, &to
+		err = errors.Join(w.api.Update(w.ctx(), &networks), w.api.Update(w.ctx(), &pods))
+		return err == nil, fmt.Sprint(err)
+	})
+}
+
+// account is the user that the shipped manifests know the controller as.
+func (w *world) account() string { return "system:serviceaccount:" + w.ns + ":ibfabric-controller" }
+
+// start runs a controller with admission, and waits until it gates and refuses.
+func (w *world) start(flags ...string) *programs.Process {
+	w.t.Helper()
+	p := w.startOn(w.port, flags...)
+	w.open()
+	return p
+}
+
+// startOn runs a controller under its own account, with no right that is not listed here or
+// in the manifests.
+func (w *world) startOn(port int, flags ...string) *programs.Process {
+	w.t.Helper()
+	kubeconfig, err := w.bed.KubeconfigFor(w.account(), "system:serviceaccounts", "system:serviceaccounts:"+w.ns)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.grant(w.account(), controllerRules())
+	host, ufmPort, _ := strings.Cut(w.ufm.Addr(), ":")
+	out := &logBuffer{}
+	w.logs = append(w.logs, out)
+	p, err := shared.launcher.Start(programs.Command{
+		Program: shared.program, Out: out,
+		Args: append([]string{
+			"--admission", fmt.Sprintf("--webhook-port=%d", port),
+			"--fabric=" + w.ns, "--network-selector=fabric=" + w.ns, "--namespace=" + w.ns,
+			"--health-address=0", "--sync-period=1s", "--hold=1h", "--log-level=debug",
+			"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms", "--ufm-timeout=3s",
+		}, flags...),
+		Env: []string{
+			"KUBECONFIG=" + kubeconfig, "UFM_USERNAME=admin", "UFM_PASSWORD=secret", "UFM_ADDRESS=" + host,
+			"UFM_PORT=" + ufmPort, "UFM_CERTIFICATE=" + string(w.ufm.CertPEM()),
+			"TMPDIR=" + w.t.TempDir(), // a killed one leaves a folder
+		},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(p.Kill)
+	return p
+}
+
+// open waits until both webhooks answer, which the policies in the API server follow.
+func (w *world) open() {
+	w.t.Helper()
+	testbed.Eventually(w.t, "the networks' webhook answers", func() (bool, string) {
+		err := w.api.Create(w.ctx(), w.nad("probe", infiniBand("0x8001"), nil), client.DryRunAll)
+		return err != nil && strings.Contains(err.Error(), "denied the request"), fmt.Sprint(err)
+	})
+	w.policed()
+	w.network("probe-network", "0x7000")
+}
+
+// policed waits until the policy of pods is in force.
+func (w *world) policed() {
+	w.t.Helper()
+	testbed.Eventually(w.t, "the policy of pods is in force", func() (bool, string) {
+		err := w.api.Create(w.ctx(), w.draft("probe", `[{"name":"nothing","infiniband-guid":"02:00:00:00:00:00:00:01"}]`), client.DryRunAll)
+		return err != nil && strings.Contains(err.Error(), "ValidatingAdmissionPolicy"), fmt.Sprint(err)
+	})
+}
+
+// controllerRules are the rights of a controller without admission.
+func controllerRules() []rbacv1.PolicyRule {
+	rule := func(verbs []string, group string, resources ...string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: resources, Verbs: verbs}
+	}
+	read, all := []string{"get", "list", "watch"}, []string{"*"}
+	return []rbacv1.PolicyRule{
+		rule(read, "", "nodes", "namespaces"), rule([]string{"get", "list", "watch", "patch"}, "", "pods"), rule([]string{"patch"}, "", "namespaces"),
+		rule(all, "", "events"), rule(all, "events.k8s.io", "events"),
+		rule(all, "coordination.k8s.io", "leases"), rule(read, "apps", "deployments", "daemonsets"),
+		rule(all, "k8s.cni.cncf.io", "*"), rule(all, "ibfabric.io", "*"), rule(all, "spiderpool.spidernet.io", "*"),
+		rule(read, "apiextensions.k8s.io", "customresourcedefinitions"),
+	}
+}
+
+// tenantRules are those of somebody who owns a namespace, and of a scheduler besides.
+func tenantRules() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"*"}, Verbs: []string{"*"}},
+		{APIGroups: []string{"k8s.cni.cncf.io"}, Resources: []string{"*"}, Verbs: []string{"*"}},
+	}
+}
+
+func (w *world) grant(user string, rules []rbacv1.PolicyRule) {
+	w.t.Helper()
+	name := strings.NewReplacer(":", "-", "/", "-").Replace(user) + "-of-" + w.ns
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules}
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
+	}
+	for _, object := range []client.Object{role, binding} {
+		if err := w.api.Create(w.ctx(), object); client.IgnoreAlreadyExists(err) != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// logBuffer takes what a controller writes.
+type logBuffer struct {
+	mu sync.Mutex // protects b
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// showLogs prints the end of what the controllers said when the test failed.
+func (w *world) showLogs() {
+	for i, l := range w.logs {
+		text := l.String()
+		if strings.Contains(text, "DATA RACE") || strings.Contains(text, "panic") {
+			w.t.Errorf("controller %d has a data race or panicked", i+1)
+		}
+		if lines := strings.Split(text, "\n"); w.t.Failed() {
+			w.t.Logf("controller %d said, at the end:\n%s", i+1, strings.Join(lines[max(0, len(lines)-30):], "\n"))
+		}
+	}
+}
+
+// freePort is one that nobody listens on now.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
