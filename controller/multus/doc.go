@@ -2,18 +2,24 @@
 // NetworkAttachmentDefinition (NAD) that Spiderpool would make of one, and the networks
 // and resources that a pod gets which asks for a group of them by annotation.
 //
-// Everything here is a pure function of its arguments. Three callers are meant:
+// Its heart is pure: [Decode] and [Config.NAD] say what comes of a config, [Inject] what a
+// pod gets. Every error names the field and what to write instead.
 //
-//   - The reconciler behind --multus-configs watches SpiderMultusConfigs as unstructured
-//     objects, calls [Decode] and [Config.NAD], and creates or updates what it got. It must
-//     leave a NAD alone whose controller is another object, and all of them where
-//     Spiderpool's own controller runs.
-//   - The validating webhook calls the same two and refuses with their error;
-//     [Config.Warnings] are its warnings.
-//   - The mutating webhook of pods calls [Inject] with every config of the cluster, from
-//     its cache, and writes the result into the pod.
+// Around it stands what --multus-configs turns on. On every replica, for the webhook too:
+// [Configs] follows the configs and keeps what comes of each, [Spiderpool] knows whether
+// Spiderpool itself is there, in which case all this stands back. On the leader:
+// [Reconciler] writes the NADs, and [NamespaceLabels] the label by which the webhook is
+// called for the pods of a namespace that asks for networks.
 //
-// Every error names the field and what to write instead.
+// Beside the rights of a controller they need, in a ClusterRole:
+//
+//	spiderpool.spidernet.io  spidermultusconfigs               get, list, watch
+//	k8s.cni.cncf.io          network-attachment-definitions    list, watch, create, patch, delete
+//	""                       namespaces                        list, watch, patch
+//	events.k8s.io            events                            create, patch
+//	apps                     deployments [spiderpool-controller], daemonsets [spiderpool-agent]  list, watch
+//
+// and for --install-crds: apiextensions.k8s.io customresourcedefinitions create.
 package multus
 
 // The kind that this package reads. Both generations of it have this one version.
@@ -36,6 +42,10 @@ const (
 	RDMAInject = "cni.spidernet.io/rdma-resource-inject"
 	// NetworkInject is the same for networks that need no device.
 	NetworkInject = "cni.spidernet.io/network-resource-inject"
+
+	// labelsAnnotation lists the labels of a NAD that are its config's, by commas: one that
+	// is taken off the config goes, those that others put there stay.
+	labelsAnnotation = "ibfabric.io/labels"
 
 	// ResourceAnnotation is where Multus reads which resource of the node a NAD takes.
 	ResourceAnnotation = "k8s.v1.cni.cncf.io/resourceName"

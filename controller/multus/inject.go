@@ -74,6 +74,20 @@ func Inject(pod Pod, served Namespaces, all []Candidate) (Injection, error) {
 	return pod.join(members)
 }
 
+// Says reports whether the pod itself says something, so that its namespace is not asked.
+func (p Pod) Says() bool {
+	_, rdma := p.Annotations[RDMAInject]
+	_, network := p.Annotations[NetworkInject]
+	return rdma || network
+}
+
+// Asks reports whether the pod or its namespace asks for networks, or says what must be
+// refused.
+func (p Pod) Asks() bool {
+	_, groups, _, err := p.wish()
+	return err != nil || len(groups) > 0
+}
+
 // wish is the first that is said of: the pod, its namespace's annotations, its labels.
 // Whoever says nothing in so many words ("") wants nothing, whatever the namespace says.
 func (p Pod) wish() (key string, groups []string, own bool, err error) {

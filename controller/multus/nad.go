@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -39,7 +40,7 @@ func (c Config) NAD(s Settings) (*nadv1.NetworkAttachmentDefinition, error) {
 		TypeMeta: metav1.TypeMeta{APIVersion: nadv1.SchemeGroupVersion.String(), Kind: "NetworkAttachmentDefinition"},
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: name.Namespace, Name: name.Name,
-			Labels: maps.Clone(c.Labels), Annotations: c.nadAnnotations(),
+			Labels: c.nadLabels(), Annotations: c.nadAnnotations(),
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: APIVersion, Kind: Kind, Name: c.Name.Name, UID: c.UID,
 				Controller: &yes, BlockOwnerDeletion: &yes,
@@ -54,15 +55,25 @@ func (c Config) NAD(s Settings) (*nadv1.NetworkAttachmentDefinition, error) {
 	return nad, nil
 }
 
+// nadLabels are those of c but for Spiderpool's own copies of annotations.
+func (c Config) nadLabels() map[string]string {
+	all := maps.Clone(c.Labels)
+	delete(all, RDMAInject)
+	delete(all, NetworkInject)
+	return all
+}
+
 func (c Config) nadAnnotations() map[string]string {
-	all := maps.Clone(c.Annotations)
+	all := map[string]string{}
+	maps.Copy(all, c.Annotations)
 	delete(all, lastApplied)
+	delete(all, labelsAnnotation)
 	// Of the others Multus is not to take a device: a shared one is no part of the network.
 	if c.CNIType == IBSRIOV || c.CNIType == SRIOV {
-		if all == nil {
-			all = map[string]string{}
-		}
 		all[ResourceAnnotation] = c.Resource()
+	}
+	if labels := slices.Sorted(maps.Keys(c.nadLabels())); len(labels) > 0 {
+		all[labelsAnnotation] = strings.Join(labels, ",")
 	}
 	return all
 }

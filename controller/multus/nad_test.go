@@ -99,7 +99,7 @@ func TestAConfigBecomesTheNADThatSpiderpoolWrites(t *testing.T) {
 
 func TestANADBelongsToItsConfigAndCarriesItsAnnotations(t *testing.T) {
 	u := object(t, `{cniType: ib-sriov, disableIPAM: true, ibsriov: {resourceName: spidernet.io/gpu1sriov}}`)
-	u.SetLabels(map[string]string{"fabric": "compute"})
+	u.SetLabels(map[string]string{"fabric": "compute", RDMAInject: "gpu"}) // the second is Spiderpool's own
 	u.SetAnnotations(map[string]string{
 		NADNameAnnotation: "first-rail", CNIVersionAnnotation: "1.0.0", NetworkNameAnnotation: "Rail_1",
 		attach.PartitionAnnotation: "tenant-a", RDMAInject: "gpu", lastApplied: "{}", ResourceAnnotation: "an/other",
@@ -120,6 +120,7 @@ func TestANADBelongsToItsConfigAndCarriesItsAnnotations(t *testing.T) {
 			Annotations: map[string]string{
 				NADNameAnnotation: "first-rail", CNIVersionAnnotation: "1.0.0", NetworkNameAnnotation: "Rail_1",
 				attach.PartitionAnnotation: "tenant-a", RDMAInject: "gpu", ResourceAnnotation: "spidernet.io/gpu1sriov",
+				labelsAnnotation: "fabric",
 			},
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: "spiderpool.spidernet.io/v2beta1", Kind: "SpiderMultusConfig", Name: "rail1", UID: "u-1",

@@ -33,23 +33,20 @@ func defects() []defect {
 		{"UFM's certificate has a common name alone, and not even UFM's", "it is trusted by being named", ownCertificate, ""},
 		{"a pool's subnet has host bits", "without Spiderpool the pool is not used: the network says which IPAM it wants; with it, its own webhook refuses the pool", noPools, ""},
 		{"a network names a pool that is not there", "without Spiderpool no pool is", noPools,
-			"with Spiderpool, the reconciler has to look for the pool"},
+			"where Spiderpool is, somebody to look for the pool: its own controller, which makes the networks there, does not"},
 		{"two policies take one card", "", nil,
 			"preflight of SriovNetworkNodePolicies; until then sriov-network-operator's own webhook refuses the second"},
-		{"pools stand beside the block that they belong into", "they are refused with the place to move them to", misplacedPools, ""},
-		{"a network takes a resource that no node has", "a pod gets the resource of its network, as in the examples", resourceOfTheNetwork,
-			"a warning when no node offers it needs the nodes, which the webhook can read"},
+		{"pools stand beside the block that they belong into", "they are refused with the place to move them to; TestWhoFollowsTheGuide… goes the whole way", misplacedPools, ""},
+		{"a network takes a resource that no node has", "the network is told that no node offers it; TestWhoFollowsTheGuide… shows it", resourceOfTheNetwork, ""},
 		{"the injected networks are shown as a JSON list, and Spiderpool writes another form", "they are a JSON list", injectsJSON, ""},
-		{"namespaces are chosen in a ConfigMap that nothing reads", "the choice is an argument of the injection, and counts", choosesNamespaces,
-			"the webhook has to hand its flags to it"},
+		{"namespaces are chosen in a ConfigMap that nothing reads", "they are chosen by flags, which count", choosesNamespaces, ""},
 		{"the routes shown contradict each other", "each rail answers by its own table: the RoCE example chains sbr", sourceRouting,
 			"what the routes of a pod then are needs a node"},
 		{"the gateway is tested with Ethernet's ARP, on InfiniBand", "the only plugin of such a network is ib-sriov, which asks the fabric", noARP, ""},
 		{"ib-kubernetes is called a DaemonSet", "", nil,
 			"the controller's Deployment; what it is called is for the documentation"},
 		{"isolation is the default, and needs a mode that only some nodes are said to need", "the CNI refuses with the command that sets it; it can be switched off", isolation, ""},
-		{"a card's link type is looked at and not set, SR-IOV not at all", "", nil,
-			"the examination of nodes, which cni/node/doctor begins"},
+		{"a card's link type is looked at and not set, SR-IOV not at all", "ibfabric-cni doctor looks at both, and says the command that sets them", nodesAreExamined, ""},
 	}
 }
 
@@ -177,6 +174,8 @@ func choosesNamespaces(t *testing.T, w *world) {
 	if inj := injected(t, w, multus.Namespaces{Include: []string{"apps"}}); inj.Networks == "" {
 		t.Errorf("included: %+v", inj)
 	}
+	shownIn(t, "controller/admission", "TestANamespaceThatIsNotServedIsToldSo")
+	shownIn(t, "test/multus", "TestANamespaceThatIsNotServedHasNoLabelWhoeverPutItThere")
 }
 
 func sourceRouting(t *testing.T, _ *world) {
@@ -192,6 +191,10 @@ func noARP(t *testing.T, w *world) {
 	if types := regexp.MustCompile(`"type":"[^"]*"`).FindAllString(nad.Spec.Config, -1); !slices.Equal(types, []string{`"type":"ib-sriov"`}) {
 		t.Errorf("%q", types)
 	}
+}
+
+func nodesAreExamined(t *testing.T, _ *world) {
+	shownIn(t, "cni/node/doctor", "TestEachThingBrokenAloneIsItsOwnRow")
 }
 
 func isolation(t *testing.T, w *world) {

@@ -38,3 +38,19 @@ func refused(t *testing.T, u *unstructured.Unstructured, s multus.Settings, fiel
 		t.Errorf("%v\nwant %s … %s", err, field, mend)
 	}
 }
+
+// config names a SpiderMultusConfig of namespace spiderpool.
+func config(name string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(multus.GVR().GroupVersion().WithKind(multus.Kind))
+	u.SetNamespace("spiderpool")
+	u.SetName(name)
+	return u
+}
+
+// nad is an empty one, to read into.
+func nad() *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(nadv1.SchemeGroupVersion.WithKind("NetworkAttachmentDefinition"))
+	return u
+}

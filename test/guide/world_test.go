@@ -35,7 +35,12 @@ func newWorld(t *testing.T) *world {
 	if err := bed.InstallNADCRD(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{"testdata/others.yaml", root + "/deploy/crds-spiderpool/spidermultusconfigs.yaml"} {
+	return worldOn(t, bed, "testdata/others.yaml", root+"/deploy/crds-spiderpool/spidermultusconfigs.yaml")
+}
+
+func worldOn(t *testing.T, bed *testbed.Cluster, kinds ...string) *world {
+	t.Helper()
+	for _, file := range kinds {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

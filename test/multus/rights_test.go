@@ -1,0 +1,94 @@
+package multus
+
+import (
+	"strings"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/ibfabric/ibfabric/controller/multus"
+	"github.com/ibfabric/ibfabric/test/testbed"
+)
+
+func may(group, resource, verbs string, names ...string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: strings.Fields(verbs), ResourceNames: names}
+}
+
+// rights are those of a controller, and the ones that controller/multus documents.
+func rights() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{
+		may("", "nodes", "get list watch"), may("", "pods", "get list watch patch"),
+		may("coordination.k8s.io", "leases", "*"), may("ibfabric.io", "*", "*"),
+		may("apps", "deployments", "list", "ib-kubernetes"),
+		may("apiextensions.k8s.io", "customresourcedefinitions", "get list watch"),
+
+		may("spiderpool.spidernet.io", "spidermultusconfigs", "get list watch"),
+		may("k8s.cni.cncf.io", "network-attachment-definitions", "list watch create patch delete"),
+		may("", "namespaces", "list watch patch"),
+		may("events.k8s.io", "events", "create patch"),
+		may("apps", "deployments", "list watch", "spiderpool-controller"),
+		may("apps", "daemonsets", "list watch", "spiderpool-agent"),
+	}
+}
+
+// accountWith makes an account with these rights and no others.
+func (w *world) accountWith(rules []rbacv1.PolicyRule) (kubeconfig string) {
+	w.t.Helper()
+	user := "user-" + w.ns
+	meta := metav1.ObjectMeta{Name: user}
+	for _, o := range []client.Object{
+		&rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules},
+		&rbacv1.ClusterRoleBinding{
+			ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
+			Subjects: []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
+		},
+	} {
+		if err := w.api.Create(w.t.Context(), o); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	kubeconfig, err := w.rig.Bed.KubeconfigFor(user)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return kubeconfig
+}
+
+func TestTheRightsThatAreDocumentedAreEnough(t *testing.T) {
+	w := newWorld(t)
+	w.annotate(map[string]any{multus.RDMAInject: "gpu"})
+	w.start(w.accountWith(rights()))
+	w.config("rail", rail)
+	w.becomes("rail", "0x1000")
+	w.config("rail", strings.Replace(rail, "0x1000", "0x2000", 1))
+	w.becomes("rail", "0x2000")
+	w.config("broken", strings.Replace(rail, "0x1000", "0x9000", 1))
+	w.told("broken", "NetworkRefused", "spec.ibsriov.pkey")
+	w.injects(true)
+	w.deleteConfig("rail")
+	w.goes("rail")
+	if strings.Contains(w.said(), "forbidden") {
+		t.Error(w.said())
+	}
+}
+
+func TestWhoMayNotLookForSpiderpoolMakesNothingAndSaysWhy(t *testing.T) {
+	w := newWorld(t)
+	without := rights()
+	w.start(w.accountWith(without[:len(without)-1]))
+	testbed.Eventually(t, "the missing permission is named", func() (bool, string) {
+		for _, line := range w.lines("work.failed") {
+			if err, _ := line["err"].(string); strings.Contains(err, "grant the verbs list and watch on daemonsets.apps, resourceNames [spiderpool-agent], in a ClusterRole") {
+				return true, ""
+			}
+		}
+		return false, w.said()
+	})
+	w.config("rail", rail)
+	w.idle()
+	if nad := w.nad("rail"); nad != nil {
+		t.Errorf("it made %+v", nad)
+	}
+}
