@@ -36,6 +36,9 @@ func (c *Controller) adopt(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := c.countStays(); err != nil {
+		return err
+	}
 	c.judgeMembers()
 	c.rec.Log(record.LeaderAdopted, record.Fields{Count: c.ledger.Len(), Took: c.now().Sub(start)})
 	return nil
@@ -158,7 +161,7 @@ func (c *Controller) claimsOf(ctx context.Context, pod *corev1.Pod) []ledger.Row
 	status := attach.StatusGUIDs(pod.Annotations[attach.NetworkStatusAnnotation])
 	var rows []ledger.Row
 	for _, e := range elements {
-		net, ours, err := c.network(ctx, e.Network)
+		net, ours, err := c.networkFor(ctx, pod.Namespace, e.Network)
 		lost := pod.Status.Phase == corev1.PodRunning && e.GUID == 0
 		if lost {
 			e.GUID = statusGUID(status, e)

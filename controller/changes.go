@@ -23,13 +23,15 @@ func (c *Controller) add(ctx context.Context, p pkey.PKey, b pkey.Batch) error {
 	if b.GUIDs = c.ledger.Only(b.GUIDs, ledger.Row.MayBeAdded); len(b.GUIDs) == 0 {
 		return nil
 	}
-	start := c.now()
+	start, makes := c.now(), c.makes(p)
 	if c.waitsApplied() {
 		c.view.await(p, b, before)
 	}
 	var from string
 	err = c.write(ctx, p, func(call context.Context) error {
-		from, err = c.fabric.Add(call, p, b)
+		if from, err = c.fabric.Add(call, p, b); err == nil && makes {
+			c.qualify(call, p)
+		}
 		return err
 	})
 	if err != nil {
@@ -47,24 +49,32 @@ func (c *Controller) add(ctx context.Context, p pkey.PKey, b pkey.Batch) error {
 	return nil
 }
 
-// write sends one change to UFM. That this replica leads is asked last of all: whoever
-// was stopped before and goes on now writes nothing more.
-func (c *Controller) write(ctx context.Context, p pkey.PKey, send func(context.Context) error) error {
+// write sends one change of a partition's members to UFM.
+func (c *Controller) write(ctx context.Context, p pkey.PKey, change func(context.Context) error) error {
+	return c.send(ctx, func(call context.Context) error {
+		c.view.writing(p)
+		answered := false
+		defer func() { // also after a panic below: a partition that stays busy is never read again
+			if !answered {
+				c.view.gaveUp(p)
+			}
+		}()
+		err := change(call)
+		answered = err == nil
+		return err
+	})
+}
+
+// send sends a change to UFM. That this replica leads is asked last of all: whoever was
+// stopped before and goes on now writes nothing more.
+func (c *Controller) send(ctx context.Context, change func(context.Context) error) error {
 	call, done := c.writeContext(ctx)
 	defer done()
 	if err := errors.Join(ctx.Err(), c.leading()); err != nil {
 		return err
 	}
-	c.view.writing(p)
-	answered := false
-	defer func() { // also after a panic below: a partition that stays busy is never read again
-		if !answered {
-			c.view.gaveUp(p)
-		}
-	}()
-	err := send(call)
+	err := change(call)
 	c.health.wrote(err)
-	answered = err == nil
 	return err
 }
 

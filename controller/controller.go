@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/ibfabric/ibfabric/controller/budget"
 	"github.com/ibfabric/ibfabric/controller/ledger"
 	"github.com/ibfabric/ibfabric/controller/record"
 	"github.com/ibfabric/ibfabric/guid"
@@ -48,13 +49,15 @@ type Config struct {
 	Chunk         int // GUIDs in one call to UFM
 	FabricWorkers int // changes that UFM gets at a time
 	PodWorkers    int
+
+	PKeyEntries int // of a node's HCA, the default PKey's among them; 0: not looked at
 }
 
 // gatePrefix begins the scheduling gates of every fabric.
 const gatePrefix = "ibfabric.io/"
 
-// gate is the scheduling gate that release takes away.
-func (c Config) gate() string { return gatePrefix + c.Fabric }
+// Gate is the scheduling gate that admission puts on and release takes away.
+func (c Config) Gate() string { return gatePrefix + c.Fabric }
 
 // Deps are what a controller works with.
 type Deps struct {
@@ -63,7 +66,11 @@ type Deps struct {
 	Client client.Client // direct
 	Fabric Fabric
 	Record *record.Recorder
-	Lease  *Lease // nil: nobody else runs, and nothing is asked
+	Grants Grants // nil: there are no Partitions, and every PKey is open
+	// Changed hears of partitions whose Tally may be another one; it must not block. nil:
+	// nobody does.
+	Changed func(pkey.PKey)
+	Lease   *Lease // nil: nobody else runs, and nothing is asked
 	// Identity of this process, as written into the ledger.
 	Identity string
 	Now      func() time.Time
@@ -72,17 +79,20 @@ type Deps struct {
 
 // Controller is one fabric's controller. It works while it leads.
 type Controller struct {
-	cfg      Config
-	cache    cache.Cache
-	podCache *PodCache
-	client   client.Client
-	fabric   Fabric
-	reader   Reader  // nil: the Fabric shows nothing
-	applier  Applier // nil: it does not tell when changes are applied
-	rec      *record.Recorder
-	lease    *Lease
-	now      func() time.Time
-	after    func(time.Duration) <-chan time.Time
+	cfg       Config
+	cache     cache.Cache
+	podCache  *PodCache
+	client    client.Client
+	fabric    Fabric
+	reader    Reader    // nil: the Fabric shows nothing
+	applier   Applier   // nil: it does not tell when changes are applied
+	qualifier Qualifier // nil: it sets no quality of service
+	grants    Grants
+	changed   func(pkey.PKey)
+	rec       *record.Recorder
+	lease     *Lease
+	now       func() time.Time
+	after     func(time.Duration) <-chan time.Time
 
 	ledger    *ledger.Ledger
 	store     *ledger.Store
@@ -102,9 +112,15 @@ type Controller struct {
 	notes       *notes
 	networks    networkReadings
 	refusals    *refusals
+	barred      *barred
+	quota       *quota
+	qualities   *qualities
+	listed      atomic.Pointer[map[pkey.PKey]bool] // the partitions that UFM listed last
 	patched     *patchedPods
 	pending     *pending
-	starving    *podSet // wait for a GUID to become free
+	starving    *podSet        // wait for a GUID to become free
+	crowded     *podSet        // wait for a node with room for their PKeys
+	budget      *budget.Budget // nil: nodes are not looked at
 	suspects    suspects
 	lastApplied moment
 	ledSince    moment
@@ -120,17 +136,29 @@ func New(cfg Config, d Deps) (*Controller, error) {
 	c := &Controller{
 		cfg: cfg, cache: d.Cache, podCache: d.Pods, client: d.Client, fabric: d.Fabric, rec: d.Record, lease: d.Lease,
 		now: d.Now, after: d.After, ledger: ledger.New(), pool: pool,
-		unclaimed: newUnclaimed(), pending: newPending(), starving: &podSet{pods: map[types.NamespacedName]bool{}}, kick: make(chan struct{}, 1),
+		unclaimed: newUnclaimed(), pending: newPending(), starving: newPodSet(), crowded: newPodSet(), kick: make(chan struct{}, 1),
 		notes:    newNotes(),
 		networks: networkReadings{by: map[types.NamespacedName]networkReading{}},
 		refusals: &refusals{until: map[member]time.Time{}},
+		barred:   newBarred(), quota: newQuota(), qualities: newQualities(), grants: d.Grants, changed: d.Changed,
 		patched:  newPatchedPods(),
 		suspects: suspects{}, adopted: make(chan struct{}),
 		incumbent: newIncumbent(d.Client, d.Now),
 	}
+	if cfg.PKeyEntries > 0 {
+		c.budget = budget.New(cfg.PKeyEntries)
+	}
 	c.reader, _ = d.Fabric.(Reader)
 	c.view = newView(c.reader == nil)
 	c.applier, _ = d.Fabric.(Applier)
+	c.qualifier, _ = d.Fabric.(Qualifier)
+	if c.changed == nil {
+		c.changed = func(pkey.PKey) {}
+	}
+	if c.grants == nil {
+		c.grants = allOpen{}
+	}
+	c.grants.OnChange(c.grantsChanged)
 	c.partitions = newQueue("partitions", workqueue.Queue[pkey.PKey](newOldestFirst(d.Now, c.pending.oldest)))
 	c.pods = newQueue[types.NamespacedName]("pods", nil)
 	c.turns = semaphore.NewWeighted(int64(cfg.FabricWorkers))
@@ -155,7 +183,7 @@ func (c *Controller) Start(ctx context.Context) error {
 	if c.lease != nil {
 		c.lease.KeepUntil(c.removeAfter())
 	}
-	if !c.podCache.Synced(ctx) || c.outwait(ctx) != nil {
+	if !c.podCache.Synced(ctx) || !c.grants.Synced(ctx) || c.outwait(ctx) != nil {
 		return nil // ctx ended, and nothing had begun
 	}
 	c.rec.Log(record.LeaderElected, record.Fields{Detail: c.leadDetail()})

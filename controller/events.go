@@ -13,29 +13,35 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
 	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/controller/grant"
 	"github.com/ibfabric/ibfabric/controller/ledger"
 	"github.com/ibfabric/ibfabric/controller/record"
 )
 
-// CacheOptions are the cache that a controller needs beside that of pods: NADs, and nodes
-// stripped to what is read.
+// CacheOptions are the cache that a controller needs beside that of pods: NADs, Partitions,
+// and nodes and namespaces stripped to what is read.
 func CacheOptions() cache.Options {
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Node{}:                       {Transform: stripNode},
 			&nadv1.NetworkAttachmentDefinition{}: {Transform: cache.TransformStripManagedFields()},
+			&v1alpha1.Partition{}:                {Transform: cache.TransformStripManagedFields()},
+			grant.NamespaceType():                {Transform: grant.StripNamespace},
 		},
 	}
 }
 
-// stripNode keeps of a node whether it is Ready, since when, and its boot.
+// stripNode keeps of a node whether it is Ready, since when, and its boot; and what says
+// which pods may come to it.
 func stripNode(obj any) (any, error) {
 	node, ok := obj.(*corev1.Node)
 	if !ok {
 		return obj, nil
 	}
-	out := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion}}
+	out := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion, Labels: node.Labels}}
+	out.Spec.Taints, out.Spec.Unschedulable, out.Status.Allocatable = node.Spec.Taints, node.Spec.Unschedulable, node.Status.Allocatable
 	out.Status.NodeInfo.BootID = node.Status.NodeInfo.BootID
 	for _, cond := range node.Status.Conditions {
 		if cond.Type == corev1.NodeReady {

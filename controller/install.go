@@ -108,6 +108,20 @@ func CheckCRDs(ctx context.Context, c client.Client) error {
 	case err != nil:
 		return fmt.Errorf("ask the API server for Ledgers: %w", err)
 	}
+	err = c.List(ctx, &v1alpha1.PartitionList{}, client.Limit(1))
+	switch {
+	case meta.IsNoMatchError(err) || apierrors.IsNotFound(err):
+		return errors.New("this cluster does not know Partitions (partitions.ibfabric.io): start with --install-crds, or apply deploy/crds")
+	case err != nil:
+		return fmt.Errorf("ask the API server for Partitions: %w", err)
+	}
+	err = c.List(ctx, &v1alpha1.PartitionClaimList{}, client.Limit(1))
+	switch {
+	case meta.IsNoMatchError(err) || apierrors.IsNotFound(err):
+		return errors.New("this cluster does not know PartitionClaims (partitionclaims.ibfabric.io): start with --install-crds, or apply deploy/crds")
+	case err != nil:
+		return fmt.Errorf("ask the API server for PartitionClaims: %w", err)
+	}
 	err = c.List(ctx, &nadv1.NetworkAttachmentDefinitionList{}, client.Limit(1))
 	switch {
 	case meta.IsNoMatchError(err) || apierrors.IsNotFound(err):

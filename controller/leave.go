@@ -38,7 +38,7 @@ func (c *Controller) letGo(ctx context.Context, uid types.UID) {
 // taken: its CNI may have read what the annotation said before. Nor is it where nothing is
 // ever taken out of UFM, and the interface would wait for that.
 func (c *Controller) letGoUnnamed(ctx context.Context, pod *corev1.Pod, wanted []want) {
-	if c.cfg.Policy != Sync || !c.patched.neverWentOn(pod, gateIndex(pod, c.cfg.gate()) >= 0) {
+	if c.cfg.Policy != Sync || !c.patched.neverWentOn(pod, gateIndex(pod, c.cfg.Gate()) >= 0) {
 		return
 	}
 	unnamed := func(r ledger.Row) bool {
@@ -56,8 +56,10 @@ func (c *Controller) letGoUnnamed(ctx context.Context, pod *corev1.Pod, wanted [
 
 // rowsOf are what a pod has. One that was edited may have rows besides that are on their
 // way out.
-func (c *Controller) rowsOf(pod *corev1.Pod) []ledger.Row {
-	return slices.DeleteFunc(c.ledger.OfPod(pod.UID), func(r ledger.Row) bool { return r.State != ledger.Assigned })
+func (c *Controller) rowsOf(pod *corev1.Pod) []ledger.Row { return c.rowsOfUID(pod.UID) }
+
+func (c *Controller) rowsOfUID(uid types.UID) []ledger.Row {
+	return slices.DeleteFunc(c.ledger.OfPod(uid), func(r ledger.Row) bool { return r.State != ledger.Assigned })
 }
 
 // leavingOf is what an interface of a live pod had before its annotation was edited, while
@@ -88,6 +90,9 @@ func (c *Controller) letGoWhere(ctx context.Context, uid types.UID, gone func(le
 	if len(left) == 0 {
 		return
 	}
+	if node == "" && len(c.rowsOfUID(uid)) == 0 {
+		c.staysNoMore(uid)
+	}
 	f := rowFields(left)
 	f.Node, f.Detail = node, why
 	c.rec.Log(record.PodLeft, f)
@@ -102,6 +107,7 @@ func (c *Controller) letGoWhere(ctx context.Context, uid types.UID, gone func(le
 
 // freeUnsent frees the GUID of a row that never left this process: UFM cannot know it.
 func (c *Controller) freeUnsent(r ledger.Row) {
+	defer c.leftBy(r)
 	if err := errors.Join(c.pool.Release(r.GUID, r.Owner()), c.pool.Free(r.GUID)); err != nil {
 		c.rec.Log(record.WorkFailed, record.Fields{Pod: r.Pod, GUIDs: []guid.GUID{r.GUID}, Err: err})
 	}

@@ -36,14 +36,26 @@ func (c *Controller) network(ctx context.Context, name types.NamespacedName) (ne
 	return r.net, r.ours, r.err
 }
 
+// networkFor is a NAD as the pods of a namespace get it: in the partitions that the grants
+// give for those which it names.
+func (c *Controller) networkFor(ctx context.Context, namespace string, name types.NamespacedName) (net attach.Network, ours bool, err error) {
+	net, ours, err = c.network(ctx, name)
+	if err != nil || !ours {
+		return net, ours, err
+	}
+	claims, err := c.grants.Resolve(namespace, net.Claims)
+	if err != nil {
+		return net, true, fmt.Errorf("network %s: %w", name, err)
+	}
+	net.Claims = claims
+	return net, true, c.checkClaims(net)
+}
+
 func (c *Controller) readNetwork(name types.NamespacedName, nad *nadv1.NetworkAttachmentDefinition) networkReading {
 	if !c.cfg.Networks.Matches(labels.Set(nad.Labels)) {
 		return networkReading{} // another fabric's
 	}
 	net, err := attach.ParseNetwork(name, nad.Spec.Config, nad.Annotations)
-	if err == nil && net.InfiniBand {
-		err = c.checkClaims(net)
-	}
 	return networkReading{net: net, ours: net.InfiniBand || err != nil, err: err}
 }
 
@@ -83,9 +95,6 @@ func (n *networkReadings) forget(name types.NamespacedName) {
 // checkClaims refuses partitions that this controller may not change.
 func (c *Controller) checkClaims(net attach.Network) error {
 	for _, claim := range net.Claims {
-		if claim.PKey == 0 {
-			return fmt.Errorf("network %s: there is no Partition %q; name the PKey itself, as in 0x1000", net.Name, claim.Partition)
-		}
 		if !c.cfg.Scope.Contains(claim.PKey) {
 			return fmt.Errorf("network %s: pkey %s is outside what this controller may change (%s); choose one inside, or widen --pkey-scope", net.Name, claim.PKey, c.cfg.Scope)
 		}

@@ -19,6 +19,7 @@ const refusedFor = time.Minute
 // syncPartition makes one partition as the ledger wants it: at most one Add for each way
 // of membership, and one Remove. It is the partition queue's worker.
 func (c *Controller) syncPartition(ctx context.Context, p pkey.PKey) (time.Duration, error) {
+	defer c.changed(p)
 	defer c.wake(p)
 	if p == 0 {
 		return 0, c.syncUnpartitioned(ctx)
@@ -38,6 +39,11 @@ func (c *Controller) syncPartition(ctx context.Context, p pkey.PKey) (time.Durat
 	later, removeErr := c.removeMembers(ctx, p, diff)
 	if _, fresh := c.view.members(p); !fresh && c.reader != nil && addErr == nil && removeErr == nil {
 		later = soonest(later, lookAgain) // another UFM answered: see what that one has
+	}
+	if addErr == nil && removeErr == nil {
+		var qosLater time.Duration
+		qosLater, addErr = c.syncQoS(ctx, p)
+		later = soonest(later, qosLater)
 	}
 	return soonest(again, later), errors.Join(addErr, removeErr)
 }
@@ -100,7 +106,7 @@ func (c *Controller) syncUnpartitioned(ctx context.Context) error {
 	if err := c.storeFresh(ctx, 0); err != nil || c.cfg.Policy == DryRun {
 		return err
 	}
-	return c.hold(ctx, c.ledger.Out(0, c.ledger.Want(0).Leaving, c.now()))
+	return c.holdAll(ctx, c.ledger.Out(0, c.ledger.Want(0).Leaving, c.now()))
 }
 
 // storeFresh writes the rows of new GUIDs before UFM or a pod hears of them.
@@ -195,13 +201,20 @@ func (c *Controller) removeMembers(ctx context.Context, p pkey.PKey, diff pkey.C
 		c.rec.Log(record.UFMRemoved, record.Fields{PKeys: []pkey.PKey{p}, GUIDs: out, Count: len(out), Took: c.now().Sub(start)})
 	}
 	c.view.forget(p, out)
-	if err := c.hold(ctx, c.ledger.Out(p, out, c.now())); err != nil {
+	if err := c.holdAll(ctx, c.ledger.Out(p, out, c.now())); err != nil {
 		return 0, err
 	}
 	if left := len(leaving) - len(out); left > 0 {
 		return 0, fmt.Errorf("remove %d guids from pkey %s: UFM answered and still shows %d of them", len(leaving), p, left)
 	}
 	return 0, nil
+}
+
+// holdAll holds GUIDs that are out of all their partitions, which have room for others now.
+func (c *Controller) holdAll(ctx context.Context, rows []ledger.Row) error {
+	err := c.hold(ctx, rows)
+	c.leftBy(rows...)
+	return err
 }
 
 // takeOut tells UFM to let GUIDs go, except those that it was seen without since it was
@@ -225,6 +238,7 @@ func (c *Controller) leaving(p pkey.PKey, diff pkey.Changes) []guid.GUID {
 	leaving := diff.Remove
 	for _, g := range diff.Remove {
 		if c.ledger.Return(g, c.now()) {
+			c.quota.forgetAll() // it counts again, in whatever it was in
 			c.rec.Log(record.DriftFound, record.Fields{PKeys: []pkey.PKey{p}, GUIDs: []guid.GUID{g}, Count: 1, Detail: "a held guid came back"})
 		}
 	}

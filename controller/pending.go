@@ -91,6 +91,8 @@ type podSet struct {
 	pods map[types.NamespacedName]bool
 }
 
+func newPodSet() *podSet { return &podSet{pods: map[types.NamespacedName]bool{}} }
+
 func (s *podSet) add(pod types.NamespacedName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/controller/grant"
 	"github.com/ibfabric/ibfabric/controller/ledger"
 	"github.com/ibfabric/ibfabric/controller/record"
 	"github.com/ibfabric/ibfabric/guid"
@@ -28,6 +30,7 @@ func (c *Controller) syncPod(ctx context.Context, key types.NamespacedName) (tim
 	if err != nil {
 		return 0, err
 	}
+	c.barred.forget(key)
 	c.releaseFormer(ctx, key, pod)
 	c.forgetOver(key, pod)
 	if pod == nil || isFinished(pod) {
@@ -44,9 +47,12 @@ func (c *Controller) syncPod(ctx context.Context, key types.NamespacedName) (tim
 	}
 	if err != nil || len(wanted) == 0 {
 		c.pending.forget(key)
+		if err == nil {
+			return 0, c.openGate(ctx, pod)
+		}
 		return 0, c.refusePod(pod, err)
 	}
-	if why := leaveAlone(pod, c.cfg.gate()); why != "" {
+	if why := leaveAlone(pod, c.cfg.Gate()); why != "" {
 		c.pending.forget(key)
 		return 0, c.leaveBe(pod, why)
 	}
@@ -54,6 +60,7 @@ func (c *Controller) syncPod(ctx context.Context, key types.NamespacedName) (tim
 	if err != nil {
 		return c.waitForGUID(pod, err)
 	}
+	c.stays(pod, rows)
 	// Among those that wait before it is looked whether it must: who completes a
 	// partition in between wakes it.
 	c.expect(pod, wanted, rows)
@@ -78,7 +85,11 @@ func (c *Controller) wanted(ctx context.Context, pod *corev1.Pod) (list []want, 
 	}
 	var problems faults
 	for _, e := range elements {
-		net, ours, err := c.network(ctx, e.Network)
+		net, ours, err := c.networkFor(ctx, pod.Namespace, e.Network)
+		if isGrantError(err) {
+			c.barred.add(keyOf(pod), 0)
+			net, ours, err = c.networkFor(ctx, pod.Namespace, e.Network) // what changed before it stood there woke nobody
+		}
 		if ours && e.Configured && !c.mayBeMarked(pod, e) {
 			marked = append(marked, e.Index)
 		}
@@ -105,7 +116,13 @@ func (c *Controller) assign(pod *corev1.Pod, wanted []want) ([]ledger.Row, error
 		have[r.Interface] = r
 	}
 	var rows, fresh []ledger.Row
+	entering := slices.DeleteFunc(slices.Clone(wanted), func(w want) bool { return have[w.Interface].GUID != 0 || pod.DeletionTimestamp != nil })
+	entered, err := c.admit(pod, entering)
+	if err != nil {
+		return nil, err
+	}
 	defer func() {
+		entered(fresh)
 		if len(have) == 0 && len(fresh) > 0 {
 			c.patched.begin(pod.UID)
 		}
@@ -131,7 +148,7 @@ func (c *Controller) assign(pod *corev1.Pod, wanted []want) ([]ledger.Row, error
 
 // expect puts a pod among those that wait for their partitions, if it is to be let go on.
 func (c *Controller) expect(pod *corev1.Pod, wanted []want, rows []ledger.Row) {
-	ungated := gateIndex(pod, c.cfg.gate()) < 0
+	ungated := gateIndex(pod, c.cfg.Gate()) < 0
 	if len(rows) == 0 || pod.DeletionTimestamp != nil || (ungated && (pod.Status.Phase == corev1.PodRunning || saysSo(wanted, rows))) {
 		c.pending.forget(keyOf(pod))
 		return
@@ -213,7 +230,10 @@ func (c *Controller) complete(rows []ledger.Row) bool {
 func (c *Controller) waitForGUID(pod *corev1.Pod, err error) (time.Duration, error) {
 	var taken *guid.TakenError
 	var leaves *stillLeavingError
+	var full *fullError
 	switch {
+	case errors.As(err, &full) && !full.never():
+		c.tell(pod, record.PodWaiting, record.Fields{PKeys: []pkey.PKey{full.pkey}, Err: err})
 	case errors.As(err, &taken) && taken.Held, errors.Is(err, guid.ErrExhausted), errors.As(err, &leaves):
 		c.tell(pod, record.PodWaiting, record.Fields{Err: c.discreet(pod, err)})
 		c.starving.add(keyOf(pod))
@@ -246,11 +266,12 @@ func (c *Controller) discreet(pod *corev1.Pod, err error) error {
 // the pod or one of its networks changes.
 func (c *Controller) refusePod(pod *corev1.Pod, err error) error {
 	var missing *missingNetworkError
+	waits := errors.As(err, &missing) || errors.Is(err, grant.ErrNotYet)
 	switch {
 	case err == nil:
 	case len(c.rowsOf(pod)) > 0:
 		c.tell(pod, record.PodKeeps, record.Fields{Detail: err.Error() + "; the pod keeps what it has"})
-	case errors.As(err, &missing):
+	case waits:
 		c.tell(pod, record.PodWaiting, record.Fields{Err: err})
 	case apierrors.IsInternalError(err) || errors.Is(err, context.Canceled):
 		return err

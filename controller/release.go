@@ -25,7 +25,7 @@ var errStale = errors.New("the pod changed meanwhile")
 // release lets a pod go on whose memberships all stand in UFM: one patch writes GUIDs
 // and PKeys, says "configured", and takes our gate away.
 func (c *Controller) release(ctx context.Context, pod *corev1.Pod, wanted []want, rows []ledger.Row) (time.Duration, error) {
-	gate := gateIndex(pod, c.cfg.gate())
+	gate := gateIndex(pod, c.cfg.Gate())
 	if c.cfg.Policy == DryRun || pod.DeletionTimestamp != nil || c.patched.isAhead(pod) {
 		return 0, nil
 	}
@@ -39,8 +39,15 @@ func (c *Controller) release(ctx context.Context, pod *corev1.Pod, wanted []want
 		c.tell(pod, record.PodRefused, record.Fields{Err: err})
 		return 0, nil
 	}
+	var placed []op
+	if gate >= 0 {
+		var waits bool
+		if placed, waits, err = c.place(ctx, pod, rows); err != nil || waits {
+			return heldRetry, err
+		}
+	}
 	c.patched.sending(pod.UID)
-	version, err := c.patch(ctx, pod, old, text, gate)
+	version, err := c.patch(ctx, pod, old, text, gate, placed...)
 	if isRefusal(err) {
 		c.patched.refused(pod.UID)
 	}
@@ -56,13 +63,40 @@ func (c *Controller) release(ctx context.Context, pod *corev1.Pod, wanted []want
 	return 0, nil
 }
 
+// openGate lets a pod go on that came with our gate and names no InfiniBand network any
+// more: a NAD was edited behind admission, or the annotation. What it had before has to be
+// let go first.
+func (c *Controller) openGate(ctx context.Context, pod *corev1.Pod) error {
+	gate := gateIndex(pod, c.cfg.Gate())
+	if gate < 0 || c.cfg.Policy == DryRun || pod.DeletionTimestamp != nil || c.patched.isAhead(pod) || len(c.ledger.OfPod(pod.UID)) > 0 {
+		return nil
+	}
+	version, err := c.patchPod(ctx, pod, []op{{"test", "/metadata/uid", pod.UID}, gateTest(gate, c.cfg.Gate()), gateRemoval(gate)})
+	if err != nil || version == "" {
+		return err
+	}
+	c.patched.set(pod.UID, version)
+	c.tell(pod, record.PodIgnored, record.Fields{Detail: "none of its networks is InfiniBand any more: it goes on without a GUID, and the gate is lifted"})
+	return nil
+}
+
 // patch writes a pod's networks annotation anew and takes our gate away, if gate is where
-// it stands. It returns the version that the pod became, "" of one that is gone.
-func (c *Controller) patch(ctx context.Context, pod *corev1.Pod, old, text string, gate int) (version string, err error) {
+// it stands, with whatever else is to come with it. It returns the version that the pod
+// became, "" of one that is gone.
+func (c *Controller) patch(ctx context.Context, pod *corev1.Pod, old, text string, gate int, placed ...op) (version string, err error) {
+	version, err = c.patchPod(ctx, pod, append(placed, patchOps(pod, old, text, gate, c.cfg.Gate())...))
+	if isRefusal(err) {
+		return "", c.patchRefused(ctx, pod, old, err)
+	}
+	return version, err
+}
+
+// patchPod sends a patch, "" of a pod that is gone.
+func (c *Controller) patchPod(ctx context.Context, pod *corev1.Pod, ops []op) (version string, err error) {
 	if err := c.leading(); err != nil {
 		return "", err
 	}
-	patch, err := json.Marshal(patchOps(pod, old, text, gate, c.cfg.gate()))
+	patch, err := json.Marshal(ops)
 	if err != nil {
 		return "", fmt.Errorf("patch of pod %s: %w", keyOf(pod), err)
 	}
@@ -72,8 +106,6 @@ func (c *Controller) patch(ctx context.Context, pod *corev1.Pod, old, text strin
 	switch {
 	case apierrors.IsNotFound(err):
 		return "", nil
-	case isRefusal(err):
-		return "", c.patchRefused(ctx, pod, old, err)
 	case err != nil:
 		return "", fmt.Errorf("patch pod %s: %w", keyOf(pod), err)
 	}
@@ -128,11 +160,16 @@ func patchOps(pod *corev1.Pod, old, text string, gate int, gateName string) []op
 		{"replace", path, text},
 	}
 	if gate >= 0 {
-		at := fmt.Sprintf("/spec/schedulingGates/%d", gate)
-		ops = append(ops, op{"test", at + "/name", gateName}, op{"remove", at, nil})
+		ops = append(ops, gateTest(gate, gateName), gateRemoval(gate))
 	}
 	return ops
 }
+
+func gatePath(gate int) string { return fmt.Sprintf("/spec/schedulingGates/%d", gate) }
+
+func gateTest(gate int, name string) op { return op{"test", gatePath(gate) + "/name", name} }
+
+func gateRemoval(gate int) op { return op{"remove", gatePath(gate), nil} }
 
 func gateIndex(pod *corev1.Pod, name string) int {
 	for i, g := range pod.Spec.SchedulingGates {

@@ -52,6 +52,7 @@ func (c *Controller) syncOnce(ctx context.Context) error {
 		return err
 	}
 	c.judgeMembers()
+	c.quota.forgetAll() // what was not counted as it happened is counted now
 	c.refusals.prune(c.now())
 	err := errors.Join(c.collectGarbage(ctx), c.sweep(ctx))
 	for _, key := range c.pending.all() {
@@ -77,7 +78,17 @@ func (c *Controller) readAll(ctx context.Context) error {
 	if len(parts) > 0 {
 		from = parts[0].From
 	}
+	if base := c.view.baseFrom(); base != "" && base != from {
+		for _, p := range c.qualities.forgetAll() { // another UFM, which may never have heard of it
+			c.partitions.Add(p)
+		}
+	}
 	c.view.showAll(parts, marks, from)
+	listed := make(map[pkey.PKey]bool, len(parts))
+	for _, part := range parts {
+		listed[part.PKey] = true
+	}
+	c.listed.Store(&listed)
 	c.health.read(nil) // who is woken by it must know already what could not be read
 	c.tellUnread(parts)
 	return nil
@@ -116,6 +127,9 @@ func (c *Controller) judgeMembers() {
 				c.partitions.Add(p)
 			}
 			continue
+		}
+		if len(members) == 0 {
+			c.qualities.forget(p)
 		}
 		diff := pkey.Diff(c.ledger.Want(p), members, c.pool.Contains)
 		for _, g := range diff.Unclaimed {

@@ -8,3 +8,15 @@ import "embed"
 //
 //go:embed crds/*.yaml
 var CRDs embed.FS
+
+// Admission are the webhook configurations, the policies and the rights that --admission
+// needs, in the order to apply them in.
+//
+//go:embed admission/*.yaml
+var Admission embed.FS
+
+// SpiderpoolCRDs is the definition of Spiderpool's kind for clusters without Spiderpool,
+// under crds-spiderpool/. It is apart, since it must never replace Spiderpool's own.
+//
+//go:embed crds-spiderpool/*.yaml
+var SpiderpoolCRDs embed.FS

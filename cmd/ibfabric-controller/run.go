@@ -78,9 +78,10 @@ func run(ctx context.Context, s *settings) error {
 	if err != nil {
 		return err
 	}
+	parts := newPartitions(mgr, s, direct, rec)
 	deps := controller.Deps{
 		Pods: pods, Cache: mgr.GetCache(), Client: direct, Fabric: fabric, Record: rec, Identity: identity(lease),
-		Now: time.Now, After: time.After,
+		Now: time.Now, After: time.After, Grants: parts.grants, Changed: parts.lookAfter.Touch,
 	}
 	if s.LeaderElect {
 		deps.Lease = lease
@@ -89,8 +90,28 @@ func run(ctx context.Context, s *settings) error {
 	if err != nil {
 		return err
 	}
+	for _, m := range c.Metrics() {
+		if err := metrics.Registry.Register(m); err != nil {
+			return fmt.Errorf("register the metrics: %w", err)
+		}
+	}
 	if err := addRunnables(ctx, mgr, pods, c); err != nil {
 		return err
+	}
+	if err := parts.add(ctx, mgr, c, s.Policy); err != nil {
+		return err
+	}
+	if err := addClaims(ctx, mgr, s, c, direct, rec); err != nil {
+		return err
+	}
+	inject, err := addMultus(ctx, mgr, s, cfg, direct, rec)
+	if err != nil {
+		return err
+	}
+	if s.Webhooks.On {
+		if err := addAdmission(ctx, mgr, s, parts.grants, inject); err != nil {
+			return err
+		}
 	}
 	rec.Log(record.ControllerStarted, record.Fields{Detail: describe(s)})
 	return mgr.Start(ctx)
@@ -153,6 +174,9 @@ func prepareCluster(ctx context.Context, s *settings, cfg *rest.Config, scheme *
 		if err := controller.InstallCRDs(ctx, direct, deploy.CRDs); err != nil {
 			return nil, err
 		}
+	}
+	if err := prepareMultus(ctx, s, cfg, direct); err != nil {
+		return nil, err
 	}
 	return direct, controller.CheckCRDs(ctx, direct)
 }

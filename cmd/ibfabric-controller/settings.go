@@ -38,6 +38,10 @@ type settings struct {
 	HealthAddr   string
 	MetricsAddr  string
 	PrintVersion bool
+	Partitions   partitionSettings
+	Claims       claimSettings
+	Webhooks     admissionSettings
+	Multus       multusSettings
 }
 
 // minSync is the shortest full read that DAEMON_PERIODIC_UPDATE can ask for: the five
@@ -82,7 +86,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*settings,
 	fs.StringVar(&s.SecretDir, "ufm-secret-dir", "", "`folder` of the mounted UFM Secret; re-read when it changes (none: UFM_USERNAME, UFM_PASSWORD, UFM_TOKEN, UFM_CERTIFICATE, UFM_CLIENT_CERTIFICATE and UFM_CLIENT_KEY of the environment)")
 
 	fs.StringVar(&s.Fabric, "fabric", "fabric", "`name` of this fabric, in lease, ledger and scheduling gate")
-	fs.StringVar(&selector, "network-selector", "", "label `selector` of the NADs that are this fabric's (none: all)")
+	fs.StringVar(&selector, "network-selector", "", "label `selector` of the NADs and Partitions that are this fabric's (none: all)")
 	fs.StringVar(&start, "guid-range-start", "02:00:00:00:00:00:00:00", "first `GUID` to give out; several, by commas, with as many ends")
 	fs.StringVar(&end, "guid-range-end", "02:FF:FF:FF:FF:FF:FF:FF", "last `GUID` to give out")
 	fs.StringVar(&scope, "pkey-scope", "", "`PKeys` that may be changed, as 0x100-0x1ff,0x300 (none: all)")
@@ -100,6 +104,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*settings,
 	fs.BoolVar(&s.WaitApplied, "wait-applied", false, "count a change only when UFM's last_updated has moved")
 	fs.IntVar(&s.Chunk, "ufm-chunk", 2000, "most GUIDs in one call to UFM")
 	fs.IntVar(&s.FabricWorkers, "ufm-concurrency", 1, "changes that UFM gets at a time")
+	fs.IntVar(&s.PKeyEntries, "pkey-table-entries", 128, "entries of a node's PKey table, the default PKey's among them: a gated pod is kept from nodes where its PKeys do not fit (0: not looked at)")
 	fs.IntVar(&s.PodWorkers, "pod-workers", 16, "pods that are worked on at a time")
 
 	fs.BoolVar(&s.LeaderElect, "leader-elect", true, "work only as the leader of all replicas")
@@ -110,6 +115,10 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*settings,
 	fs.StringVar(&s.LogFormat, "log-format", "json", "json or console")
 	fs.StringVar(&s.HealthAddr, "health-address", ":8081", "`address` of /healthz and /readyz (0: none)")
 	fs.StringVar(&s.MetricsAddr, "metrics-address", "0", "`address` of /metrics (0: none)")
+	s.Partitions.flags(fs)
+	s.Claims.flags(fs)
+	s.Webhooks.flags(fs)
+	s.Multus.flags(fs)
 	fs.BoolVar(&s.PrintVersion, "version", false, "print the version and end")
 
 	if err := fs.Parse(args); err != nil {
@@ -208,6 +217,15 @@ func (s *settings) read(start, end, scope, selector, policy string) error {
 	}
 	if s.Networks, err = labels.Parse(selector); err != nil {
 		return fmt.Errorf("--network-selector: %w", err)
+	}
+	if err := s.Partitions.check(s.Scope); err != nil {
+		return err
+	}
+	if err := s.Webhooks.check(); err != nil {
+		return err
+	}
+	if err := s.Multus.check(); err != nil {
+		return err
 	}
 	switch s.Policy = controller.SyncPolicy(policy); s.Policy {
 	case controller.Sync, controller.AddOnly, controller.DryRun:

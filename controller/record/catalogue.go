@@ -26,6 +26,7 @@ const (
 	PodUnmarked   Event = "pod.unmarked"
 	PodKeeps      Event = "pod.keeps"
 	PodLeft       Event = "pod.left"
+	NodeCrowded   Event = "node.crowded"
 
 	GUIDHeld     Event = "guid.held"
 	GUIDFreed    Event = "guid.freed"
@@ -33,6 +34,7 @@ const (
 
 	UFMAdded       Event = "ufm.added"
 	UFMRemoved     Event = "ufm.removed"
+	UFMQualified   Event = "ufm.qualified"
 	UFMRejected    Event = "ufm.rejected"
 	UFMUnavailable Event = "ufm.unavailable"
 	UFMRecovered   Event = "ufm.recovered"
@@ -40,6 +42,20 @@ const (
 	PlanAdd    Event = "plan.add"
 	PlanRemove Event = "plan.remove"
 
+	NetworkMade     Event = "network.made"
+	NetworkChanged  Event = "network.changed"
+	NetworkDeleted  Event = "network.deleted"
+	ConfigRefused   Event = "config.refused"
+	ConfigWarned    Event = "config.warned"
+	SpiderpoolFound Event = "spiderpool.found"
+	SpiderpoolGone  Event = "spiderpool.gone"
+
+	ClaimReady    Event = "claim.ready"
+	ClaimRefused  Event = "claim.refused"
+	ClaimFollowed Event = "claim.followed"
+	ClaimGone     Event = "claim.gone"
+
+	PartitionJudged  Event = "partition.judged"
 	DriftFound       Event = "drift.found"
 	MembersUnclaimed Event = "members.unclaimed"
 	LedgerSpoilt     Event = "ledger.spoilt"
@@ -84,12 +100,15 @@ func Catalogue() []Entry {
 		{PodKeeps, Warn, "FabricNetworkChanged", "a network was edited or deleted under a live pod, which keeps what it has"},
 		{PodLeft, Info, "", "the pod is gone or finished, or was edited before it went on and names these interfaces no longer; its GUIDs are leaving their partitions"},
 
+		{NodeCrowded, Warn, "FabricNodeCrowded", "the pod came to a node whose HCA has no room for all its pods' PKeys; detail says how many too many"},
+
 		{GUIDHeld, Info, "", "UFM was seen without the pod's GUIDs; they are held before anybody else gets them"},
 		{GUIDFreed, Debug, "", "the hold is over; the GUID can be allocated again"},
 		{GUIDConflict, Warn, "FabricConflict", "two claims on one GUID; the pod named here does not have it"},
 
 		{UFMAdded, Info, "", "UFM took count GUIDs into the partition"},
 		{UFMRemoved, Info, "", "UFM let count GUIDs out of the partition and was seen without them"},
+		{UFMQualified, Info, "", "UFM took the partition's mtu, rate limit and service level; detail has them in its words"},
 		{UFMRejected, Warn, "FabricRejected", "UFM refuses this member; err has its words"},
 		{UFMUnavailable, Warn, "", "UFM does not answer; running pods keep what they have, work waits"},
 		{UFMRecovered, Info, "", "UFM answers again"},
@@ -97,6 +116,20 @@ func Catalogue() []Entry {
 		{PlanAdd, Info, "", "dry run: count GUIDs would be added to the partition"},
 		{PlanRemove, Info, "", "dry run or add-only: count GUIDs would be removed from the partition"},
 
+		{NetworkMade, Info, "", "a network (NetworkAttachmentDefinition) was made of the SpiderMultusConfig; detail names it"},
+		{NetworkChanged, Info, "", "the network was not as its SpiderMultusConfig says, and is now"},
+		{NetworkDeleted, Info, "", "the SpiderMultusConfig is gone or makes a network of another name; this one was deleted"},
+		{ConfigRefused, Warn, "NetworkRefused", "no network comes of the SpiderMultusConfig; err names the field and the mend, and what becomes of a network made before"},
+		{ConfigWarned, Warn, "NetworkWarned", "something in the SpiderMultusConfig has no effect, or another one than it seems to have; detail says what to write"},
+		{SpiderpoolFound, Info, "", "Spiderpool's own controller runs, makes the networks of SpiderMultusConfigs and injects them; detail says where"},
+		{SpiderpoolGone, Info, "", "Spiderpool's own controller is gone; from here on this one makes the networks and injects them"},
+
+		{ClaimReady, Info, "", "a PartitionClaim has its PKey and networks; detail names them"},
+		{ClaimRefused, Warn, "ClaimRefused", "pods cannot use the PartitionClaim, or not all of it; detail says why and what to do"},
+		{ClaimFollowed, Info, "ClaimNetworkChanged", "a network of the PartitionClaim differed from what it was copied from, and is as that again; detail names it"},
+		{ClaimGone, Info, "", "the PartitionClaim, its networks and its Partition are gone"},
+
+		{PartitionJudged, Info, "", "a Partition got ready, or is not any more; detail names it and says why"},
 		{DriftFound, Warn, "", "UFM differs from the ledger by count members; it is being repaired"},
 		{MembersUnclaimed, Warn, "", "count members of our GUID range stand in UFM that no row explains; they are left alone"},
 		{LedgerSpoilt, Warn, "", "a row of the ledger cannot be read and is left as it is"},

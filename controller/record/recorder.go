@@ -31,6 +31,7 @@ type Fields struct {
 	Attempt    int
 	Took       time.Duration
 	Count      int
+	Config     types.NamespacedName // a SpiderMultusConfig
 	Detail     string
 	Err        error
 }
@@ -131,6 +132,9 @@ func (f Fields) zap() []zap.Field {
 	}
 	if f.Count > 0 {
 		z = append(z, zap.Int("count", f.Count))
+	}
+	if f.Config.Name != "" {
+		str("config", f.Config.String())
 	}
 	str("detail", f.Detail)
 	if f.Err != nil {

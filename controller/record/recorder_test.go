@@ -27,7 +27,7 @@ func everything() Fields {
 	return Fields{
 		Pod: types.NamespacedName{Namespace: "team-a", Name: "train-0"}, UID: "3c1e", Interfaces: []string{"net1", "net2"},
 		GUIDs: []guid.GUID{0x0200000000000001, 0x0200000000000002}, PKeys: []pkey.PKey{0x1000}, Membership: "full, index 0",
-		Node: "node-1", Attempt: 2, Took: 1234567 * time.Microsecond, Count: 2, Detail: "detail", Err: errors.New("why"),
+		Node: "node-1", Attempt: 2, Took: 1234567 * time.Microsecond, Count: 2, Config: types.NamespacedName{Namespace: "team-a", Name: "rail1"}, Detail: "detail", Err: errors.New("why"),
 	}
 }
 

@@ -34,7 +34,6 @@ func brokenNetworks() map[string]brokenNetwork {
 		"also in decimal":      with(attach.AlsoAnnotation, "20", "did you mean 0x14 (that is decimal 20) or 0x20?"),
 		"also a trailing part": with(attach.AlsoAnnotation, "0x20,", "write it as storage:limited,0x20"),
 		"also the same":        with(attach.AlsoAnnotation, "0x0005", "name it once"),
-		"also nobody":          with(attach.AlsoAnnotation, "nobody", "name the PKey itself, as in 0x1000"),
 		"index0 as yes":        with(attach.Index0Annotation, "yes", `write "true" or "false"`),
 		"pkey and a partition": with(attach.PartitionAnnotation, "tenant", "remove one of them"),
 	}

@@ -15,7 +15,17 @@ type PartitionClaim struct {
 	Status PartitionClaimStatus `json:"status,omitempty"`
 }
 
-// PartitionClaimSpec is what a claim asks for.
+// What ties a claim and its Partition together.
+const (
+	// FinalizerClaim keeps a claim until its Partition is gone, and that Partition until the
+	// networks are gone that were made with its PKey.
+	FinalizerClaim = "ibfabric.io/claim"
+	// LabelClaim and LabelClaimNamespace say on a Partition whose claim it stands for.
+	LabelClaim          = "ibfabric.io/claim"
+	LabelClaimNamespace = "ibfabric.io/claim-namespace"
+)
+
+// PartitionClaimSpec is what a claim asks for. It stays as it was made.
 type PartitionClaimSpec struct {
 	// Networks names the NADs to copy with the claim's PKey, one a rail.
 	Networks []ClaimNetwork `json:"networks,omitempty"`
