@@ -26,7 +26,7 @@ type partitionSettings struct {
 }
 
 func (p *partitionSettings) flags(fs *flag.FlagSet) {
-	fs.StringVar(&p.text, "pkey-range", "", "`PKeys` to choose from for Partitions without spec.pkey, as 0x1000-0x1fff (none: each must name its own)")
+	fs.StringVar(&p.text, "pkey-range", "", "`PKeys` to choose from for Partitions without spec.pkey, as 0x1000-0x1fff; nobody may use one of them without a Partition (none: each must name its own)")
 	fs.BoolVar(&p.Require, "require-partition", false, "let only those PKeys be used that have a Partition; without it the others are open to every namespace")
 }
 
@@ -61,7 +61,7 @@ type partitions struct {
 }
 
 func newPartitions(mgr manager.Manager, s *settings, direct client.Client, rec *record.Recorder) partitions {
-	grants := grant.NewWatcher(mgr.GetCache(), s.Networks, s.Partitions.Require)
+	grants := grant.NewWatcher(mgr.GetCache(), s.Networks, grant.Policy{Require: s.Partitions.Require, Range: s.Partitions.Range})
 	return partitions{grants, partition.New(
 		partition.Config{Mine: s.Networks, Range: s.Partitions.Range, Scope: s.Scope, Every: statusEvery, Resync: s.SyncEvery},
 		partition.Deps{Cache: mgr.GetCache(), Client: direct, Grants: grants, Record: rec, Now: time.Now, After: time.After},

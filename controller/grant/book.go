@@ -16,13 +16,25 @@ type Book struct {
 	byName     map[string]*entry
 	byPKey     map[pkey.PKey]*entry // the one that counts of those with one PKey
 	namespaces map[string]labels.Set
-	require    bool
+	policy     Policy
+}
+
+// Policy says who may use a PKey that has no Partition.
+type Policy struct {
+	Require bool // nobody
+	// Range is what Partitions are given PKeys from: nobody may use one of those either, or
+	// whoever names it joins the Partition that gets it next.
+	Range pkey.Scope
+}
+
+func (p Policy) open(k pkey.PKey) bool {
+	return !p.Require && (len(p.Range) == 0 || !p.Range.Contains(k))
 }
 
 // NewBook reads Partitions, all of one fabric, and the labels of namespaces by their
-// names; it keeps both. With require, a PKey without a Partition is nobody's.
-func NewBook(parts []*v1alpha1.Partition, namespaces map[string]labels.Set, require bool) *Book {
-	b := &Book{byName: make(map[string]*entry, len(parts)), byPKey: make(map[pkey.PKey]*entry, len(parts)), namespaces: namespaces, require: require}
+// names; it keeps both.
+func NewBook(parts []*v1alpha1.Partition, namespaces map[string]labels.Set, policy Policy) *Book {
+	b := &Book{byName: make(map[string]*entry, len(parts)), byPKey: make(map[pkey.PKey]*entry, len(parts)), namespaces: namespaces, policy: policy}
 	for _, part := range oldestFirst(parts) {
 		e := newEntry(part)
 		b.byName[e.name] = e
@@ -48,7 +60,7 @@ func (b *Book) Resolve(namespace string, claims []attach.Claim) ([]attach.Claim,
 		switch {
 		case err != nil:
 			return nil, err
-		case e == nil && b.require:
+		case e == nil && !b.policy.open(claim.PKey):
 			return nil, &DeniedError{Namespace: namespace, PKey: claim.PKey}
 		case e != nil:
 			if err := b.mayUse(namespace, e); err != nil {

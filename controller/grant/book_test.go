@@ -164,7 +164,7 @@ func TestResolve(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			given := append([]attach.Claim(nil), tc.claims...)
-			got, err := NewBook(tc.parts, spaces(), tc.require).Resolve(tc.ns, tc.claims)
+			got, err := NewBook(tc.parts, spaces(), Policy{Require: tc.require}).Resolve(tc.ns, tc.claims)
 			var denied *DeniedError
 			switch {
 			case (err == nil) != (tc.says == ""), err != nil && !strings.Contains(err.Error(), tc.says):
@@ -204,7 +204,7 @@ func TestNoNamespaceJoinsWhatNobodyGrantsItOrBrings(t *testing.T) {
 		}
 		i := rapid.IntRange(0, len(names)-1).Draw(t, "first")
 		first := pkey.PKey(i + 1)
-		got, err := NewBook(parts, spaces(), false).Resolve("blue", []attach.Claim{full(first, "")})
+		got, err := NewBook(parts, spaces(), Policy{}).Resolve("blue", []attach.Claim{full(first, "")})
 		if (err == nil) != grants[names[i]] {
 			t.Fatalf("granted %t, and it says %v", grants[names[i]], err)
 		}
@@ -219,11 +219,22 @@ func TestNoNamespaceJoinsWhatNobodyGrantsItOrBrings(t *testing.T) {
 	})
 }
 
+func TestAPKeyOfTheRangeIsNobodysWithoutAPartition(t *testing.T) {
+	b := NewBook([]*v1alpha1.Partition{part("a", spec{Namespaces: &metav1.LabelSelector{}}, chosen("0x1001"))}, spaces(), Policy{Range: pkey.Scope{{First: 0x1000, Last: 0x1fff}}})
+	for p, want := range map[pkey.PKey]bool{0x1000: false, 0x1001: true, 0x1fff: false, 0xfff: true, 0x2000: true} {
+		_, err := b.Resolve("blue", []attach.Claim{full(p, "")})
+		var denied *DeniedError
+		if err == nil != want || !want && !errors.As(err, &denied) {
+			t.Errorf("pkey %s: %v", p, err)
+		}
+	}
+}
+
 func TestTerms(t *testing.T) {
 	most, level := int32(7), int32(2)
 	b := NewBook([]*v1alpha1.Partition{
 		part("a", spec{PKey: "0x5", MaxMembers: &most, RateLimit: "200", ServiceLevel: &level}), part("b", spec{PKey: "0x5"}), part("c", spec{PKey: "0x6"}),
-	}, nil, false)
+	}, nil, Policy{})
 	terms, ok := b.Terms(5)
 	want := Terms{Partition: "a", MaxMembers: 7, QoS: &pkey.QoS{MTULimit: 2, RateLimit: 200, ServiceLevel: 2}}
 	if diff := cmp.Diff(want, terms); diff != "" || !ok {
@@ -238,7 +249,7 @@ func TestTerms(t *testing.T) {
 }
 
 func TestJudgeKnowsAPartitionThatTheBookDoesNot(t *testing.T) {
-	b := NewBook([]*v1alpha1.Partition{part("a", spec{PKey: "0x5"}), part("new", spec{})}, nil, false)
+	b := NewBook([]*v1alpha1.Partition{part("a", spec{PKey: "0x5"}), part("new", spec{})}, nil, Policy{})
 	if winner, err := b.Judge(part("new", spec{}, chosen("0x6"))); winner != "" || err != nil {
 		t.Errorf("with a pkey that was just chosen: %q, %v", winner, err)
 	}
@@ -251,16 +262,16 @@ func TestJudgeKnowsAPartitionThatTheBookDoesNot(t *testing.T) {
 }
 
 func TestOnlyWhatMattersIsAChange(t *testing.T) {
-	old := NewBook([]*v1alpha1.Partition{part("a", spec{PKey: "0x5"}), part("b", spec{PKey: "0x5"}), part("c", spec{})}, spaces(), false)
+	old := NewBook([]*v1alpha1.Partition{part("a", spec{PKey: "0x5"}), part("b", spec{PKey: "0x5"}), part("c", spec{})}, spaces(), Policy{})
 	counted := part("a", spec{PKey: "0x5"})
 	counted.Status.Members, counted.ResourceVersion = 9, "2"
-	same := NewBook([]*v1alpha1.Partition{counted, part("b", spec{PKey: "0x5"}), part("c", spec{})}, spaces(), false)
+	same := NewBook([]*v1alpha1.Partition{counted, part("b", spec{PKey: "0x5"}), part("c", spec{})}, spaces(), Policy{})
 	if c := compare(old, same, true); len(c.Partitions)+len(c.PKeys)+len(c.Namespaces) != 0 {
 		t.Errorf("members that were counted are a change: %+v", c)
 	}
 	moved := spaces()
 	moved["red"] = labels.Set{"team": "blue"}
-	next := NewBook([]*v1alpha1.Partition{part("b", spec{PKey: "0x5"}), part("c", spec{}, chosen("0x9"))}, moved, false)
+	next := NewBook([]*v1alpha1.Partition{part("b", spec{PKey: "0x5"}), part("c", spec{}, chosen("0x9"))}, moved, Policy{})
 	want := Change{
 		Partitions: map[string]bool{"a": true, "b": true, "c": true}, // b is the one that counts now
 		PKeys:      map[pkey.PKey]bool{5: true, 9: true}, Namespaces: map[string]bool{"red": true},

@@ -26,7 +26,7 @@ type DeniedError struct {
 
 func (e *DeniedError) Error() string {
 	if e.Partition == "" {
-		return fmt.Sprintf("pkey %s has no Partition, and this cluster lets only those be used that have one: ask for a Partition with that pkey that grants namespace %s", e.PKey, e.Namespace)
+		return fmt.Sprintf("pkey %s has no Partition, and may not be used without one: ask for a Partition with that pkey that grants namespace %s", e.PKey, e.Namespace)
 	}
 	return fmt.Sprintf("namespace %s may not use pkey %s: Partition %s does not grant it; ask its owner for a label that spec.namespaces selects", e.Namespace, e.PKey, e.Partition)
 }

@@ -25,9 +25,9 @@ import (
 // Watcher keeps the Book of what a cache shows. It is a runnable of every replica: the
 // webhooks of those that do not lead ask it too. Its methods are safe for concurrent use.
 type Watcher struct {
-	cache   cache.Cache
-	mine    labels.Selector
-	require bool
+	cache  cache.Cache
+	mine   labels.Selector
+	policy Policy
 
 	book   atomic.Pointer[Book]
 	first  chan struct{} // closed when there is a Book
@@ -72,9 +72,8 @@ func StripNamespace(obj any) (any, error) {
 }
 
 // NewWatcher follows the Partitions that mine selects by their labels, and all namespaces.
-// With require, a PKey without a Partition is nobody's.
-func NewWatcher(c cache.Cache, mine labels.Selector, require bool) *Watcher {
-	return &Watcher{cache: c, mine: mine, require: require, first: make(chan struct{}), dirty: make(chan struct{}, 1)}
+func NewWatcher(c cache.Cache, mine labels.Selector, policy Policy) *Watcher {
+	return &Watcher{cache: c, mine: mine, policy: policy, first: make(chan struct{}), dirty: make(chan struct{}, 1)}
 }
 
 // Prime starts the informers, before the cache itself is started.
@@ -189,13 +188,13 @@ func (w *Watcher) read(ctx context.Context, old *Book, withNamespaces bool) (*Bo
 		parts[i] = &list.Items[i]
 	}
 	if !withNamespaces {
-		return NewBook(parts, old.namespaces, w.require), nil
+		return NewBook(parts, old.namespaces, w.policy), nil
 	}
 	spaces, err := w.readNamespaces(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return NewBook(parts, spaces, w.require), nil
+	return NewBook(parts, spaces, w.policy), nil
 }
 
 func (w *Watcher) readNamespaces(ctx context.Context) (map[string]labels.Set, error) {
@@ -282,7 +281,7 @@ func (w *Watcher) Book() *Book {
 	if b := w.book.Load(); b != nil {
 		return b
 	}
-	return &Book{require: true}
+	return &Book{policy: Policy{Require: true}}
 }
 
 // Resolve implements Grants by the present Book.
