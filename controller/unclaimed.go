@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,6 +59,24 @@ func (u *unclaimed) update(now map[guid.GUID][]pkey.PKey, unsure map[pkey.PKey]b
 			u.free(pool, g)
 		}
 	}
+}
+
+// remember takes over what the last leader knew of. What of it UFM does not show is gone
+// since now: nobody knows since when.
+func (u *unclaimed) remember(guids []guid.GUID, pool *guid.Pool, at time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, g := range guids {
+		_ = pool.Hold(g, u.holder(g))
+		u.gone[g] = at
+	}
+}
+
+// all are the GUIDs that are kept out of use.
+func (u *unclaimed) all() []guid.GUID {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.AppendSeq(slices.Collect(maps.Keys(u.in)), maps.Keys(u.gone))
 }
 
 // free gives a GUID back that only an unclaimed member kept out of use.

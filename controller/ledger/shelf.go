@@ -24,6 +24,7 @@ type shard struct {
 	weight         int
 	changed, saved uint64
 	unreadable     []v1alpha1.LedgerRow // rows that were spoilt by hand: kept as they are
+	unclaimed      []string             // of the one shard that has no rows
 	dropped        map[guid.GUID]uint64 // held rows that went, with the generation that lacks them
 }
 

@@ -66,7 +66,7 @@ func (l *Ledger) take(obj *v1alpha1.Ledger) (took []Row, bad []error) {
 	if sh == nil {
 		sh = l.shards.open(obj.Name, pkeyOf(obj))
 	}
-	sh.version, sh.unreadable = obj.ResourceVersion, nil
+	sh.version, sh.unreadable, sh.unclaimed = obj.ResourceVersion, nil, obj.Spec.Unclaimed
 	sh.changed++ // to be written once under this leader's name
 	for _, in := range obj.Spec.Rows {
 		r, err := fromAPI(in)
@@ -208,7 +208,7 @@ func (s *Store) snapshot(sh *shard) (obj *v1alpha1.Ledger, generation uint64, do
 			Name: sh.name, Namespace: s.Namespace, ResourceVersion: sh.version,
 			Labels: map[string]string{v1alpha1.LabelFabric: s.Fabric, v1alpha1.LabelPKey: sh.pkey},
 		},
-		Spec: v1alpha1.LedgerSpec{Leader: s.Leader, Rows: append([]v1alpha1.LedgerRow(nil), sh.unreadable...)},
+		Spec: v1alpha1.LedgerSpec{Leader: s.Leader, Rows: append([]v1alpha1.LedgerRow(nil), sh.unreadable...), Unclaimed: sh.unclaimed},
 	}
 	for _, g := range sorted(sh.guids) {
 		l.rows[g].Sent = true

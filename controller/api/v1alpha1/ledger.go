@@ -8,7 +8,7 @@ import (
 // Labels that a Ledger carries, to list one fabric's.
 const (
 	LabelFabric = "ibfabric.io/fabric"
-	LabelPKey   = "ibfabric.io/pkey" // "none" for GUIDs without a partition
+	LabelPKey   = "ibfabric.io/pkey" // "none" for GUIDs without a partition; "unclaimed"
 )
 
 // Ledger is one shard of the controller's book: rows whose first partition is the same.
@@ -29,6 +29,9 @@ type LedgerSpec struct {
 	// Rows are in order of GUID, behind those that cannot be read. Each is one string: see
 	// LedgerRow.
 	Rows []LedgerRow `json:"rows,omitempty"`
+	// Unclaimed are GUIDs of the controller's range that stand in UFM, or did until lately,
+	// and have no row. One shard has them all, and no rows.
+	Unclaimed []string `json:"unclaimed,omitempty"`
 }
 
 // LedgerList is a list of Ledgers.
@@ -44,6 +47,7 @@ func (l *Ledger) DeepCopyObject() runtime.Object {
 	out := *l
 	out.ObjectMeta = *l.ObjectMeta.DeepCopy()
 	out.Spec.Rows = copyRows(l.Spec.Rows)
+	out.Spec.Unclaimed = append([]string(nil), l.Spec.Unclaimed...)
 	return &out
 }
 
