@@ -44,9 +44,17 @@ func (c *Certificate) Ensure(ctx context.Context) error {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: c.key.Namespace, Name: c.key.Name}}
 	_, err := c.secrets.Secrets(c.key.Namespace).Create(ctx, secret, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("make the Secret %s for the webhooks' certificate: %w", c.key, err)
+		return fmt.Errorf("make the Secret %s for the webhooks' certificate: %w%s", c.key, err, mendFor(err))
 	}
 	return nil
+}
+
+// mendFor says what the controller was not given.
+func mendFor(err error) string {
+	if !apierrors.IsForbidden(err) {
+		return ""
+	}
+	return "; apply deploy/admission, which grants it, or mount a certificate and name its folder by --webhook-cert-dir"
 }
 
 // NeedLeaderElection says that every replica serves.

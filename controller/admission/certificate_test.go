@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,12 +11,17 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 )
 
 // secret has a certificate of its own.
@@ -71,5 +77,23 @@ func TestTheLastSoundCertificateIsServed(t *testing.T) {
 		if file, err := os.ReadFile(filepath.Join(dir, corev1.TLSCertKey)); err != nil || !cmp.Equal(want, file) {
 			t.Errorf("the file that tells that it is mounted: %v", err)
 		}
+	}
+}
+
+// forbidden are Secrets that the controller has no rights to.
+type forbidden struct {
+	corev1client.SecretInterface // nothing else is asked
+}
+
+func (f forbidden) Secrets(string) corev1client.SecretInterface { return f }
+
+func (forbidden) Create(context.Context, *corev1.Secret, metav1.CreateOptions) (*corev1.Secret, error) {
+	return nil, apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "cert", errors.New("no"))
+}
+
+func TestWhoMayNotMakeTheCertificateIsToldWhatToApply(t *testing.T) {
+	err := NewCertificate(forbidden{}, types.NamespacedName{Namespace: "kube-system", Name: "cert"}, t.TempDir()).Ensure(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "apply deploy/admission") || !strings.Contains(err.Error(), "kube-system/cert") {
+		t.Error(err)
 	}
 }

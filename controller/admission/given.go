@@ -2,7 +2,10 @@ package admission
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // givenFields are the places in a CNI config where the plugin takes what a controller or
@@ -17,6 +20,14 @@ func givenFields() [][]string {
 		{"args", "cni", "pkey"},
 		{"args", "cni", "ibfabric.io/pkeys"},
 	}
+}
+
+// checkGiven refuses a network whose config sets such a place.
+func checkGiven(name types.NamespacedName, config string) error {
+	if field := givenField(config); field != "" {
+		return fmt.Errorf("network %s: its config sets %s, which is each pod's own; remove it, and pin a GUID in the pod's networks annotation", name, field)
+	}
+	return nil
 }
 
 // givenField is the first such place that a config sets, "" for none. It goes through the

@@ -31,6 +31,11 @@ type Injector struct {
 // Inject is the step before the gate.
 func (i *Injector) Inject(ctx context.Context, namespace string, pod *corev1.Pod) (Change, error) {
 	who := multus.Pod{Namespace: namespace, Annotations: pod.Annotations}
+	// Into the host's network Multus puts nothing, and a static pod runs already: VFs would
+	// be taken, and a pod that serves a whole namespace, such as an exporter, wait for them.
+	if _, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]; mirror || pod.Spec.HostNetwork {
+		return hostsPod(who), nil
+	}
 	if !who.Says() {
 		if err := i.askNamespace(ctx, &who); err != nil {
 			return Change{}, err
@@ -51,11 +56,20 @@ func (i *Injector) Inject(ctx context.Context, namespace string, pod *corev1.Pod
 	if given.Networks != "" {
 		c.Annotations = map[string]string{attach.NetworksAnnotation: given.Networks}
 	}
+	c.InfiniBand = given.InfiniBand
 	if given.Warning != "" {
 		c.Warnings = []string{given.Warning}
 	}
 	c.Resources, err = resources(pod.Spec.Containers, given.Resources)
 	return c, err
+}
+
+// hostsPod tells one that asks itself that it gets nothing.
+func hostsPod(who multus.Pod) (c Change) {
+	if who.Asks() {
+		c.Warnings = []string{"a pod of the host's network is given no networks: leave hostNetwork out, or the annotation that asks for them"}
+	}
+	return c
 }
 
 // askNamespace reads what the namespace says. One that the cache has not got yet was made

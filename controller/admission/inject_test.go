@@ -96,7 +96,10 @@ func TestAPodThatAsksGetsAllNetworksAndWhatTheyTake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Change{Annotations: map[string]string{attach.NetworksAnnotation: both}, Resources: map[int]corev1.ResourceList{0: list("x/gpu1", 1, "x/gpu2", 1)}}
+	want := Change{
+		Annotations: map[string]string{attach.NetworksAnnotation: both}, Resources: map[int]corev1.ResourceList{0: list("x/gpu1", 1, "x/gpu2", 1)},
+		InfiniBand: make([]map[string]string, 2), // which have no labels
+	}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Error(diff)
 	}
@@ -203,5 +206,50 @@ func TestANamespaceThatIsNotServedIsToldSo(t *testing.T) {
 	c, err := i.Inject(t.Context(), "team-a", podOf([]string{multus.RDMAInject, "gpu"}, limits()))
 	if err != nil || c.Annotations != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "namespace team-a is not among those") {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func TestWhatCannotTakeANetworkIsGivenNone(t *testing.T) {
+	i := injector("gpu", 2)
+	i.Namespaces = spaces{"team-a": {multus.RDMAInject: "gpu"}}
+	onHost := func(annotations ...string) *corev1.Pod {
+		p := podOf(annotations, limits())
+		p.Spec.HostNetwork = true
+		return p
+	}
+	for name, tc := range map[string]struct {
+		pod  *corev1.Pod
+		told int
+	}{
+		"an exporter of its namespace": {onHost(), 0},
+		"one that asks itself":         {onHost(multus.RDMAInject, "gpu"), 1},
+		"a static pod":                 {podOf([]string{corev1.MirrorPodAnnotationKey, "hash"}, limits()), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := i.Inject(t.Context(), "team-a", tc.pod)
+			if err != nil || c.Annotations != nil || len(c.Resources) > 0 || len(c.Warnings) != tc.told {
+				t.Errorf("%+v, %v", c, err)
+			}
+		})
+	}
+}
+
+func TestAPodIsGatedForNetworksThatItIsGivenBeforeTheyAreMade(t *testing.T) {
+	i := injector("gpu", 2)
+	h := &Pods{Gate: gateName, Selector: compute(t), Networks: cacheOf(), Inject: i.Inject}
+	asks := podOf([]string{multus.RDMAInject, "gpu"}, limits())
+	gatedBy := func() []string {
+		t.Helper()
+		req := create(t, "team-a", asks)
+		return gates(apply(t, req.Object.Raw, h.Handle(t.Context(), req)))
+	}
+	if d := cmp.Diff([]string{gateName}, gatedBy()); d != "" {
+		t.Error(d)
+	}
+	for at := range 2 { // and not for those of another fabric
+		i.Configs.(*configsOf).all[at].Config.Labels = map[string]string{"fabric": "storage"}
+	}
+	if got := gatedBy(); len(got) > 0 {
+		t.Errorf("%q", got)
 	}
 }

@@ -38,7 +38,7 @@ func (n *Networks) Handle(_ context.Context, req admission.Request) admission.Re
 	}
 	nad.Namespace, nad.Name = req.Namespace, nameOf(req, nad.Name)
 	if !n.ours(nad) {
-		return admission.Allowed("")
+		return n.answerStranger(req, nad)
 	}
 	// Finalizers and labels of a NAD that would be refused now can still be changed: its
 	// live pods keep what they have, and it must be possible to let it go.
@@ -46,6 +46,22 @@ func (n *Networks) Handle(_ context.Context, req admission.Request) admission.Re
 		return admission.Allowed("")
 	}
 	return answer(n.check(nad))
+}
+
+// answerStranger answers for a NAD that is another fabric's, or nobody's. What it asks for
+// is not for this controller to judge, but the CNI takes a GUID from any network, and one of
+// another pod would be in that pod's partitions.
+func (n *Networks) answerStranger(req admission.Request, nad *nadv1.NetworkAttachmentDefinition) admission.Response {
+	if old, err := decodeNAD(req.OldObject.Raw); err == nil && req.Operation == admissionv1.Update && old.Spec.Config == nad.Spec.Config {
+		return admission.Allowed("")
+	}
+	name := types.NamespacedName{Namespace: nad.Namespace, Name: nad.Name}
+	// An ambiguous config has its ib-sriov plugin all the same.
+	net, _ := attach.ParseNetwork(name, nad.Spec.Config, nad.Annotations)
+	if !net.InfiniBand {
+		return admission.Allowed("")
+	}
+	return answer(checkGiven(name, nad.Spec.Config))
 }
 
 // answer turns what is wrong with a NAD into a response. A Partition that is not there
@@ -73,8 +89,8 @@ func (n *Networks) check(nad *nadv1.NetworkAttachmentDefinition) error {
 	if err != nil || !net.InfiniBand {
 		return err
 	}
-	if field := givenField(nad.Spec.Config); field != "" {
-		return fmt.Errorf("network %s: its config sets %s, which is each pod's own; remove it, and pin a GUID in the pod's networks annotation", name, field)
+	if err := checkGiven(name, nad.Spec.Config); err != nil {
+		return err
 	}
 	if err := n.mayUse(nad.Namespace, net.Claims); err != nil {
 		return fmt.Errorf("network %s: %w", name, err)

@@ -171,3 +171,19 @@ func TestGrantsAreAskedForTheNetworksOwnNamespace(t *testing.T) {
 		})
 	}
 }
+
+func TestAGUIDIsRefusedInANetworkOfNobodyToo(t *testing.T) {
+	const pinned = `{"type":"ib-sriov","guid":"02:00:00:00:00:00:00:01","pkey":"1000"}`
+	theirs := func(config string) *nadv1.NetworkAttachmentDefinition {
+		return nad("team-a", "net", config, "fabric", "storage")
+	}
+	if answer := door(t, "").Handle(t.Context(), create(t, "team-a", theirs(pinned))); answer.Allowed {
+		t.Error("it passes when it is made")
+	}
+	if answer := door(t, "").Handle(t.Context(), update(t, "team-a", theirs(`{"type":"ib-sriov"}`), theirs(pinned))); answer.Allowed {
+		t.Error("it passes when it is changed")
+	}
+	if answer := door(t, "").Handle(t.Context(), update(t, "team-a", theirs(pinned), theirs(pinned))); !answer.Allowed {
+		t.Error("one that is there cannot be labelled")
+	}
+}

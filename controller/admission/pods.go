@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -38,11 +40,16 @@ type Change struct {
 	// Resources are extended resources by the place of the container that gets them. A
 	// quantity becomes its limit and its request, which the API server wants equal.
 	Resources map[int]corev1.ResourceList
-	Warnings  []string // for whoever makes the pod
+	// InfiniBand are the labels of InfiniBand networks that the pod is on, which may not have
+	// been made yet.
+	InfiniBand []map[string]string
+	Warnings   []string // for whoever makes the pod
 }
 
-// Handle answers for one pod that is made. For the gate's sake no pod is ever refused: one
-// that comes ungated is served the ungated way.
+// Handle answers for one pod that is made. No pod is refused because the gate cannot be
+// put: one that comes ungated is served the ungated way. Refused is one at our gate that says
+// of a network that is not ours what only a controller may say: this controller would lift
+// the gate without looking at that.
 func (p *Pods) Handle(ctx context.Context, req admission.Request) admission.Response {
 	if req.Operation != admissionv1.Create || req.SubResource != "" {
 		return admission.Allowed("")
@@ -65,9 +72,14 @@ func (p *Pods) Handle(ctx context.Context, req admission.Request) admission.Resp
 	if text, ok := change.Annotations[attach.NetworksAnnotation]; ok {
 		networks = text
 	}
-	gated, err := p.needsGate(ctx, req.Namespace, &pod, networks)
+	gated, err := p.needsGate(ctx, req.Namespace, &pod, networks, change.InfiniBand)
 	if err != nil {
 		ungated(ctx, err)
+	}
+	if gated || p.hasGate(&pod) {
+		if err := p.checkStrangers(ctx, req.Namespace, networks); err != nil {
+			return admission.Denied(err.Error())
+		}
 	}
 	if gated {
 		patch.gate(p.Gate)
@@ -81,21 +93,74 @@ func ungated(ctx context.Context, err error) {
 
 // needsGate reports whether a pod waits for its fabric at the gate. What was given its
 // node already is past the scheduler, and a host's pod has no VF.
-func (p *Pods) needsGate(ctx context.Context, namespace string, pod *corev1.Pod, networks string) (bool, error) {
+func (p *Pods) needsGate(ctx context.Context, namespace string, pod *corev1.Pod, networks string, known []map[string]string) (bool, error) {
 	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
 	if p.Gate == "" || networks == "" || pod.Spec.NodeName != "" || pod.Spec.HostNetwork || mirror {
 		return false, nil
+	}
+	if slices.ContainsFunc(known, func(l map[string]string) bool { return p.Selector.Matches(labels.Set(l)) }) {
+		return true, nil
 	}
 	elements, err := attach.ParseAnnotation(namespace, networks)
 	if err != nil {
 		return false, nil // no reader finds a network in there, and the controller tells the pod
 	}
+	look := p.once()
 	for _, e := range elements {
-		if ours, err := p.ours(ctx, e.Network); ours || err != nil {
+		if ours, err := look(ctx, e.Network); ours || err != nil {
 			return ours, err
 		}
 	}
 	return false, nil
+}
+
+// hasGate reports whether a pod came with our gate. Anybody can write it.
+func (p *Pods) hasGate(pod *corev1.Pod) bool {
+	return p.Gate != "" && slices.Contains(pod.Spec.SchedulingGates, corev1.PodSchedulingGate{Name: p.Gate})
+}
+
+// checkStrangers refuses a GUID, and the word "configured", for a network that is not this
+// fabric's. One that is missing may become any by the time that the CNI reads it.
+func (p *Pods) checkStrangers(ctx context.Context, namespace, networks string) error {
+	if !strings.ContainsAny(networks, `[{"`) {
+		return nil // a comma list says nothing but names
+	}
+	elements, err := attach.ParseAnnotation(namespace, networks)
+	if err != nil {
+		return fmt.Errorf("a pod at the scheduling gate %s: %w", p.Gate, err)
+	}
+	look := p.once()
+	for _, e := range elements {
+		if e.GUID == 0 && !e.Configured && len(e.Recorded) == 0 && e.Err == nil {
+			continue
+		}
+		ours, err := look(ctx, e.Network)
+		switch {
+		case err != nil:
+			return err
+		case ours:
+		case e.Err != nil:
+			return e.Err
+		default:
+			return fmt.Errorf("networks annotation, element %d: network %s is not there, or is not InfiniBand of the fabric that the gate %s is for, so that nobody would judge what is said of it; leave guid, infiniband-guid, pkey and mellanox.infiniband.app out", e.Index+1, e.Network, p.Gate)
+		}
+	}
+	return nil
+}
+
+// once is ours, asked once for each name: a pod can name a network ten thousand times, and a
+// network be a mebibyte to read.
+func (p *Pods) once() func(context.Context, types.NamespacedName) (bool, error) {
+	known := map[types.NamespacedName]bool{}
+	return func(ctx context.Context, name types.NamespacedName) (ours bool, err error) {
+		ours, ok := known[name]
+		if !ok {
+			if ours, err = p.ours(ctx, name); err == nil {
+				known[name] = ours
+			}
+		}
+		return ours, err
+	}
 }
 
 // ours reports whether a network is InfiniBand and of this fabric. One that does not exist

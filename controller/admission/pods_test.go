@@ -3,12 +3,14 @@ package admission
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/controller/attach"
 )
@@ -178,5 +180,54 @@ func TestAStepBeforeTheGateCanRefuse(t *testing.T) {
 	answer := h.Handle(t.Context(), create(t, "team-a", pod("rail1")))
 	if answer.Allowed || answer.Result.Message != "there is no group gpu; choose gpu-a" {
 		t.Errorf("%+v", answer)
+	}
+}
+
+func TestAPodAtTheGateSaysNothingOfNetworksThatNobodyJudges(t *testing.T) {
+	h := handler(t)
+	h.Networks = cacheOf(nad("team-a", "rail1", `{"type":"ib-sriov"}`), nad("team-a", "bridge", `{"type":"bridge"}`), nad("team-a", "foreign", `{"type":"ib-sriov"}`, "fabric", "storage"))
+	const g = `"infiniband-guid":"02:00:00:00:00:00:00:01"`
+	for _, other := range []string{
+		`{"name":"bridge",` + g + `}`, `{"name":"foreign",` + g + `}`, `{"name":"later",` + g + `}`,
+		`{"name":"foreign","cni-args":{"mellanox.infiniband.app":"configured"}}`, `{"name":"foreign",` + g + `,"Infiniband-GUID":""}`,
+	} {
+		answer := h.Handle(t.Context(), create(t, "team-a", pod(`[{"name":"rail1"},`+other+`]`)))
+		if answer.Allowed {
+			t.Errorf("%s beside a network of ours passes", other)
+		}
+		byItself := pod(`[`+other+`]`, func(p *corev1.Pod) { p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: gateName}} })
+		if answer := h.Handle(t.Context(), create(t, "team-a", byItself)); answer.Allowed {
+			t.Errorf("%s with our gate, written by hand, passes", other)
+		}
+	}
+	for _, fine := range []string{`[{"name":"rail1",` + g + `},{"name":"bridge"},{"name":"foreign"}]`, "rail1,bridge,later,,"} {
+		if answer := h.Handle(t.Context(), create(t, "team-a", pod(fine))); !answer.Allowed {
+			t.Errorf("%s: %s", fine, answer.Result.Message)
+		}
+	}
+}
+
+// counting counts how often a network is read.
+type counting struct {
+	nads
+	reads *int
+}
+
+func (c counting) Get(ctx context.Context, key client.ObjectKey, obj client.Object, o ...client.GetOption) error {
+	*c.reads++
+	return c.nads.Get(ctx, key, obj, o...)
+}
+
+func TestANetworkIsReadOnceHoweverOftenAPodNamesIt(t *testing.T) {
+	h, reads := handler(t), 0
+	h.Networks = counting{cacheOf(nad("team-a", "bridge", `{"type":"bridge"}`), nad("team-a", "rail1", `{"type":"ib-sriov"}`)), &reads}
+	h.Handle(t.Context(), create(t, "team-a", pod(strings.Repeat("bridge,", 10_000))))
+	pinned := make([]string, 10_000)
+	for i := range pinned {
+		pinned[i] = fmt.Sprintf(`{"name":"rail1","infiniband-guid":"02:00:00:00:00:00:%02x:%02x"}`, i>>8, i&0xff)
+	}
+	h.Handle(t.Context(), create(t, "team-a", pod("["+strings.Join(pinned, ",")+"]")))
+	if reads > 4 {
+		t.Errorf("two networks were read %d times", reads)
 	}
 }

@@ -145,8 +145,8 @@ func (w *world) startOn(port int, flags ...string) *programs.Process {
 	host, ufmPort, _ := strings.Cut(w.ufm.Addr(), ":")
 	out := &logBuffer{}
 	w.logs = append(w.logs, out)
-	p, err := shared.launcher.Start(programs.Command{
-		Program: shared.program, Out: out,
+	p, err := w.rig.Launcher.Start(programs.Command{
+		Program: w.rig.Program(), Out: out,
 		Args: append([]string{
 			"--admission", fmt.Sprintf("--webhook-port=%d", port),
 			"--fabric=" + w.ns, "--network-selector=fabric=" + w.ns, "--namespace=" + w.ns,

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
+	"github.com/ibfabric/ibfabric/test/programs"
 	"github.com/ibfabric/ibfabric/test/testbed"
 	"github.com/ibfabric/ibfabric/ufm/ufmsim"
 )
@@ -169,7 +170,7 @@ func TestADryRunGatesNobody(t *testing.T) {
 	w.install()
 	first := w.start()
 	w.network("rail1", "0x5")
-	if err := first.Stop(stopWithin); err != nil {
+	if err := first.Stop(programs.StopWithin); err != nil {
 		t.Fatal(err)
 	}
 	w.startOn(w.port, "--sync-policy=dry-run")

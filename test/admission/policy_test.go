@@ -2,8 +2,10 @@ package admission
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/ibfabric/ibfabric/controller/admission"
 	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
 const anew = "delete the pod, and make it anew"
@@ -134,4 +137,42 @@ func TestAPodCannotTakeAPlaceThatItWasNotGiven(t *testing.T) {
 	t.Run("at the gate it is judged", func(t *testing.T) {
 		w.wantGate(w.pod("waits", marked))
 	})
+}
+
+// Volcano and its like send the annotations of a pod along when they bind it.
+func TestASchedulerThatIsNamedMaySendAPodsNetworksAlong(t *testing.T) {
+	w := newWorld(t)
+	w.install()
+	w.start()
+	w.network("rail1", "0x5")
+	const volcano = "system:serviceaccount:volcano-system:volcano-scheduler"
+	byVolcano := func(p *corev1.Pod) { p.Spec.SchedulerName = "volcano" }
+	bind := func(name string) error {
+		w.configured(name)
+		pod := w.get(name)
+		return w.as(volcano).SubResource("binding").Create(w.ctx(), pod, &corev1.Binding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name, UID: pod.UID, Annotations: pod.Annotations},
+			Target:     corev1.ObjectReference{Kind: "Node", Name: "node-0"},
+		})
+	}
+	w.pod("train", "rail1", byVolcano)
+	refused(t, bind("train"), "belongs into schedulers of the policy ibfabric-bindings")
+
+	var policy admissionregistrationv1.ValidatingAdmissionPolicy
+	if err := w.api.Get(w.ctx(), types.NamespacedName{Name: "ibfabric-bindings"}, &policy); err != nil {
+		t.Fatal(err)
+	}
+	policy.Spec.Variables[0].Expression = "['" + volcano + "']"
+	if err := w.api.Update(w.ctx(), &policy); err != nil {
+		t.Fatal(err)
+	}
+	before := w.configured("train")
+	testbed.Eventually(t, "the scheduler binds the pod", func() (bool, string) {
+		err := bind("train")
+		return err == nil, fmt.Sprint(err)
+	})
+	w.running("train")
+	if after := w.configured("train"); !slices.Equal(after, before) {
+		t.Errorf("it had %v and has %v", before, after)
+	}
 }

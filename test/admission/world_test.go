@@ -19,6 +19,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/pkey"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 	"github.com/ibfabric/ibfabric/ufm/ufmsim"
 )
@@ -27,6 +28,7 @@ import (
 // and admission as it is shipped.
 type world struct {
 	t    testing.TB
+	rig  *rig.Rig
 	bed  *testbed.Cluster
 	api  client.Client // with every right; the policies hold for it too
 	ns   string
@@ -38,10 +40,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	shared.once.Do(setUp)
-	if shared.err != nil {
-		t.Fatal(shared.err)
-	}
+	r := shared.Rig(t)
 	sim, err := ufmsim.New(ufmsim.Config{Username: "admin", Password: "secret"})
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +50,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(srv.Close)
-	w := &world{t: t, bed: shared.bed, ns: shared.bed.Namespace(t), sim: sim, ufm: srv, port: freePort(t)}
+	w := &world{t: t, rig: r, bed: r.Bed, ns: r.Bed.Namespace(t), sim: sim, ufm: srv, port: freePort(t)}
 	w.api = w.clientOf(w.bed.Kubeconfig())
 	t.Cleanup(w.showLogs)
 	return w
