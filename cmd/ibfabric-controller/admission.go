@@ -28,7 +28,7 @@ type admissionSettings struct {
 }
 
 func (a *admissionSettings) flags(fs *flag.FlagSet) {
-	fs.BoolVar(&a.On, "admission", false, "serve the webhooks of deploy/admission: networks are checked when they are made, pods are gated")
+	fs.BoolVar(&a.On, "admission", false, "serve the webhooks: networks are checked when they are made, pods wait at a scheduling gate; needs what is in deploy/admission")
 	fs.IntVar(&a.Port, "webhook-port", webhook.DefaultPort, "port of the webhooks")
 	fs.StringVar(&a.Service, "webhook-service", "ibfabric-webhook", "`name` of the webhooks' Service, in --namespace; the webhook configurations are named after it (zz-… the one for pods), and the Secret …-cert that the certificate is made in")
 	fs.StringVar(&a.CertDir, "webhook-cert-dir", "", "`folder` with a mounted tls.crt and tls.key, such as cert-manager's, re-read when they change (none: a certificate is made, renewed, and put into the webhook configurations)")

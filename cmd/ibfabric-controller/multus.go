@@ -30,9 +30,9 @@ type multusSettings struct {
 }
 
 func (m *multusSettings) flags(fs *flag.FlagSet) {
-	fs.StringVar(&m.Mode, "multus-configs", "auto", "make networks of SpiderMultusConfigs, and inject them: auto (where the cluster has that kind), on (refuse to start where it has not) or off; where Spiderpool's own controller runs, nothing is done. Of several controllers in a cluster one is enough")
+	fs.StringVar(&m.Mode, "multus-configs", "auto", "`mode`: make networks of SpiderMultusConfigs, and inject them: auto (where the cluster has that kind), on (refuse to start where it has not) or off; where Spiderpool's own controller runs, nothing is done. Of several controllers in a cluster one does it, the others have off")
 	fs.StringVar(&m.include, "inject-namespaces", "", "`namespaces`, by commas, whose pods may ask for networks by annotation (none: all)")
-	fs.StringVar(&m.exclude, "inject-exclude-namespaces", "kube-system", "`namespaces`, by commas, whose pods may not")
+	fs.StringVar(&m.exclude, "inject-exclude-namespaces", "kube-system", "`namespaces`, by commas, whose pods may not ask for networks by annotation, whatever --inject-namespaces says")
 }
 
 func (m *multusSettings) check() error {
@@ -116,8 +116,8 @@ func addMultus(ctx context.Context, mgr manager.Manager, s *settings, cfg *rest.
 	configs := multus.NewConfigs(objects, has, spiderpool, time.After)
 	for _, r := range []manager.Runnable{
 		spiderpool, configs,
-		&multus.Reconciler{Configs: configs, Spiderpool: spiderpool, Cache: mgr.GetCache(), Client: direct, Record: rec},
-		&multus.NamespaceLabels{Cache: mgr.GetCache(), Client: direct, Spiderpool: spiderpool, Served: s.Multus.Served, Record: rec},
+		&multus.Reconciler{Configs: configs, Spiderpool: spiderpool, Cache: mgr.GetCache(), Client: direct, Record: rec, Now: time.Now},
+		&multus.NamespaceLabels{Cache: mgr.GetCache(), Client: direct, Spiderpool: spiderpool, Served: s.Multus.Served, Record: rec, Now: time.Now},
 	} {
 		if err := mgr.Add(r); err != nil {
 			return nil, fmt.Errorf("add %T: %w", r, err)

@@ -5,13 +5,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/ibfabric/ibfabric/controller"
 	"github.com/ibfabric/ibfabric/guid"
@@ -44,32 +42,6 @@ type settings struct {
 	Multus       multusSettings
 }
 
-// minSync is the shortest full read that DAEMON_PERIODIC_UPDATE can ask for: the five
-// seconds that ib-kubernetes comes with are its work loop, which ibfabric does not have.
-const minSync = 30 * time.Second
-
-// legacy are the environment variables of ib-kubernetes that stand for flags. Every
-// other flag has one of the form IBFABRIC_SYNC_POLICY.
-func legacy() map[string]string {
-	return map[string]string{
-		"sm-plugin":        "DAEMON_SM_PLUGIN",
-		"guid-range-start": "GUID_POOL_RANGE_START",
-		"guid-range-end":   "GUID_POOL_RANGE_END",
-		"ufm-address":      "UFM_ADDRESS",
-		"ufm-http-schema":  "UFM_HTTP_SCHEMA",
-		"ufm-port":         "UFM_PORT",
-		"namespace":        "POD_NAMESPACE",
-		"kubeconfig":       "KUBECONFIG",
-	}
-}
-
-func envOf(flagName string) string {
-	if name, ok := legacy()[flagName]; ok {
-		return name
-	}
-	return "IBFABRIC_" + strings.ToUpper(strings.ReplaceAll(flagName, "-", "_"))
-}
-
 // parse reads flags, then the environment, then the files of --config-dir and
 // --ufm-secret-dir, which are named as the variables. The first that has a value wins.
 func parse(args []string, getenv func(string) string, out io.Writer) (*settings, error) {
@@ -78,26 +50,51 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*settings,
 	fs.SetOutput(io.Discard) // an error is said once, by main, and not under a page of help
 	fs.Usage = func() {}
 
-	var start, end, scope, selector, policy, configDir string
+	var t texts
+	s.flags(fs, &t)
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fs.SetOutput(out)
+			usage(fs)
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w; see --help", err)
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("%q: flags only; see --help", fs.Arg(0))
+	}
+	if err := fill(fs, getenv, &t.configDir, &s.SecretDir); err != nil {
+		return nil, err
+	}
+	if err := s.period(fs, getenv, t.configDir); err != nil {
+		return nil, err
+	}
+	return s, s.read(t)
+}
+
+// texts are flags that say more than a text, as they were given.
+type texts struct{ start, end, scope, selector, policy, configDir string }
+
+func (s *settings) flags(fs *flag.FlagSet, t *texts) {
 	fs.StringVar(&s.Kubeconfig, "kubeconfig", "", "`file` to reach the cluster with (none: the pod's own account)")
 	fs.BoolVar(&s.InstallCRDs, "install-crds", false, "create or update ibfabric's CRDs before starting")
 	fs.StringVar(&s.Namespace, "namespace", "kube-system", "`namespace` of the lease and the ledger")
-	fs.StringVar(&configDir, "config-dir", "", "`folder` of a mounted ConfigMap whose keys are the variables below")
+	fs.StringVar(&t.configDir, "config-dir", "", "`folder` of a mounted ConfigMap whose keys are variables of this list")
 	fs.StringVar(&s.SecretDir, "ufm-secret-dir", "", "`folder` of the mounted UFM Secret; re-read when it changes (none: UFM_USERNAME, UFM_PASSWORD, UFM_TOKEN, UFM_CERTIFICATE, UFM_CLIENT_CERTIFICATE and UFM_CLIENT_KEY of the environment)")
 
 	fs.StringVar(&s.Fabric, "fabric", "fabric", "`name` of this fabric, in lease, ledger and scheduling gate")
-	fs.StringVar(&selector, "network-selector", "", "label `selector` of the NADs and Partitions that are this fabric's (none: all)")
-	fs.StringVar(&start, "guid-range-start", "02:00:00:00:00:00:00:00", "first `GUID` to give out; several, by commas, with as many ends")
-	fs.StringVar(&end, "guid-range-end", "02:FF:FF:FF:FF:FF:FF:FF", "last `GUID` to give out")
-	fs.StringVar(&scope, "pkey-scope", "", "`PKeys` that may be changed, as 0x100-0x1ff,0x300 (none: all)")
-	fs.StringVar(&policy, "sync-policy", "sync", "sync, add-only (never removes) or dry-run (touches nothing)")
+	fs.StringVar(&t.selector, "network-selector", "", "label `selector` of the NADs and Partitions that are this fabric's (none: all)")
+	fs.StringVar(&t.start, "guid-range-start", "02:00:00:00:00:00:00:00", "first `GUID` to give out; several, by commas, with as many ends")
+	fs.StringVar(&t.end, "guid-range-end", "02:FF:FF:FF:FF:FF:FF:FF", "last `GUID` to give out")
+	fs.StringVar(&t.scope, "pkey-scope", "", "`PKeys` that may be changed, as 0x100-0x1ff,0x300 (none: all)")
+	fs.StringVar(&t.policy, "sync-policy", "sync", "`policy`: sync, add-only (never removes) or dry-run (touches nothing)")
 	fs.DurationVar(&s.SyncEvery, "sync-period", time.Minute, "time between full reads of UFM (DAEMON_PERIODIC_UPDATE, in seconds, is taken from 30 on)")
 	fs.DurationVar(&s.SummaryEvery, "summary-period", 5*time.Minute, "time between the summary lines of the log")
 	fs.DurationVar(&s.Hold, "hold", 10*time.Minute, "time before a GUID that UFM was seen without is given out again")
 
-	fs.StringVar(&s.Plugin, "sm-plugin", "ufm", "subnet manager: ufm, or noop (GUIDs only)")
+	fs.StringVar(&s.Plugin, "sm-plugin", "ufm", "`kind` of subnet manager: ufm, or noop (GUIDs only)")
 	fs.StringVar(&s.Addresses, "ufm-address", "", "`host` of UFM; several, by commas, are tried in turn")
-	fs.StringVar(&s.Scheme, "ufm-http-schema", "https", "https or http")
+	fs.StringVar(&s.Scheme, "ufm-http-schema", "https", "`scheme`: https or http")
 	fs.IntVar(&s.Port, "ufm-port", 0, "port of UFM (0: 443 or 80)")
 	fs.BoolVar(&s.SkipVerify, "ufm-skip-tls-verify", false, "talk to whoever answers at UFM's address: anybody in between can read the password")
 	fs.DurationVar(&s.FabricTimeout, "ufm-timeout", 30*time.Second, "longest wait for one answer of UFM")
@@ -111,8 +108,8 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*settings,
 	fs.DurationVar(&s.LeaseDuration, "lease-duration", 15*time.Second, "time before another replica takes over a lost leader's place")
 	fs.DurationVar(&s.RenewFor, "lease-renew", 10*time.Second, "time after which a leader that cannot renew gives up")
 	fs.DurationVar(&s.RenewEvery, "lease-retry", 2*time.Second, "time between attempts to get or renew the lease")
-	fs.StringVar(&s.LogLevel, "log-level", "info", "debug, info, warn or error")
-	fs.StringVar(&s.LogFormat, "log-format", "json", "json or console")
+	fs.StringVar(&s.LogLevel, "log-level", "info", "`level`: debug, info, warn or error")
+	fs.StringVar(&s.LogFormat, "log-format", "json", "`form`: json or console")
 	fs.StringVar(&s.HealthAddr, "health-address", ":8081", "`address` of /healthz and /readyz (0: none)")
 	fs.StringVar(&s.MetricsAddr, "metrics-address", "0", "`address` of /metrics (0: none)")
 	s.Partitions.flags(fs)
@@ -120,102 +117,23 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*settings,
 	s.Webhooks.flags(fs)
 	s.Multus.flags(fs)
 	fs.BoolVar(&s.PrintVersion, "version", false, "print the version and end")
-
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			fs.SetOutput(out)
-			usage(fs)
-			return nil, err
-		}
-		return nil, fmt.Errorf("%w; see --help", err)
-	}
-	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("%q: flags only; see --help", fs.Arg(0))
-	}
-	if err := fill(fs, getenv, &configDir, &s.SecretDir); err != nil {
-		return nil, err
-	}
-	if err := s.period(fs, getenv, configDir); err != nil {
-		return nil, err
-	}
-	return s, s.read(start, end, scope, selector, policy)
-}
-
-// fill gives flags that were not set the value of their variable or file.
-func fill(fs *flag.FlagSet, getenv func(string) string, dirs ...*string) error {
-	set := map[string]bool{}
-	fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
-	for _, name := range []string{"config-dir", "ufm-secret-dir"} { // the others may be in there
-		if v := getenv(envOf(name)); v != "" && !set[name] {
-			_ = fs.Set(name, v)
-		}
-	}
-	var failed []error
-	fs.VisitAll(func(f *flag.Flag) {
-		switch f.Name {
-		case "config-dir", "ufm-secret-dir", "kubeconfig": // client-go reads KUBECONFIG, which may name several
-			return
-		}
-		if set[f.Name] {
-			return
-		}
-		v, err := lookup(envOf(f.Name), getenv, dirs)
-		if err == nil && v != "" {
-			err = fs.Set(f.Name, v)
-		}
-		if err != nil {
-			failed = append(failed, fmt.Errorf("%s: %w", envOf(f.Name), err))
-		}
-	})
-	return errors.Join(failed...)
-}
-
-// lookup finds a variable in the environment, else in a mounted folder.
-func lookup(name string, getenv func(string) string, dirs []*string) (string, error) {
-	if v := getenv(name); v != "" {
-		return v, nil
-	}
-	for _, dir := range dirs {
-		if *dir == "" {
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join(*dir, name))
-		if err == nil {
-			return strings.TrimSpace(string(text)), nil
-		}
-		if !errors.Is(err, os.ErrNotExist) {
-			return "", err
-		}
-	}
-	return "", nil
-}
-
-// period takes DAEMON_PERIODIC_UPDATE, unless the flag or its own variable is set.
-func (s *settings) period(fs *flag.FlagSet, getenv func(string) string, configDir string) error {
-	said := getenv(envOf("sync-period")) != ""
-	fs.Visit(func(f *flag.Flag) { said = said || f.Name == "sync-period" })
-	v, err := lookup("DAEMON_PERIODIC_UPDATE", getenv, []*string{&configDir})
-	if err != nil || said || v == "" {
-		return err
-	}
-	seconds, err := strconv.Atoi(v)
-	if err != nil || seconds <= 0 {
-		return fmt.Errorf("DAEMON_PERIODIC_UPDATE %q: write whole seconds, as in 60", v)
-	}
-	s.SyncEvery = max(minSync, time.Duration(seconds)*time.Second)
-	return nil
 }
 
 // read makes values of what was given as text, and refuses what cannot work.
-func (s *settings) read(start, end, scope, selector, policy string) error {
+func (s *settings) read(t texts) error {
+	// The name goes into those of objects, and of the gate: with another one the API server
+	// would refuse every pod that is gated.
+	if errs := validation.IsDNS1123Label(s.Fabric); len(errs) > 0 {
+		return fmt.Errorf("--fabric %q: write lower-case letters, digits and '-', at most %d", s.Fabric, validation.DNS1123LabelMaxLength)
+	}
 	var err error
-	if s.GUIDs, err = ranges(start, end); err != nil {
+	if s.GUIDs, err = ranges(t.start, t.end); err != nil {
 		return err
 	}
-	if s.Scope, err = pkey.ParseScope(scope); err != nil {
+	if s.Scope, err = pkey.ParseScope(t.scope); err != nil {
 		return fmt.Errorf("--pkey-scope: %w", err)
 	}
-	if s.Networks, err = labels.Parse(selector); err != nil {
+	if s.Networks, err = labels.Parse(t.selector); err != nil {
 		return fmt.Errorf("--network-selector: %w", err)
 	}
 	if err := s.Partitions.check(s.Scope); err != nil {
@@ -227,11 +145,15 @@ func (s *settings) read(start, end, scope, selector, policy string) error {
 	if err := s.Multus.check(); err != nil {
 		return err
 	}
-	switch s.Policy = controller.SyncPolicy(policy); s.Policy {
+	switch s.Policy = controller.SyncPolicy(t.policy); s.Policy {
 	case controller.Sync, controller.AddOnly, controller.DryRun:
 	default:
-		return fmt.Errorf("--sync-policy %q: use sync, add-only or dry-run", policy)
+		return fmt.Errorf("--sync-policy %q: use sync, add-only or dry-run", t.policy)
 	}
+	return s.checkNumbers()
+}
+
+func (s *settings) checkNumbers() error {
 	for name, n := range map[string]int{"ufm-chunk": s.Chunk, "ufm-concurrency": s.FabricWorkers, "pod-workers": s.PodWorkers} {
 		if n < 1 {
 			return fmt.Errorf("--%s %d: at least 1", name, n)
@@ -276,8 +198,11 @@ Each flag has an environment variable, and a file of that name in --config-dir:
 	fs.VisitAll(func(f *flag.Flag) {
 		value, help := flag.UnquoteUsage(f)
 		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" {
-			help += " (" + f.DefValue + ")"
+			help += " (default " + f.DefValue + ")"
 		}
-		fmt.Fprintf(out, "  --%s %s\n        %s\n        %s\n", f.Name, value, help, envOf(f.Name))
+		fmt.Fprintf(out, "  --%s %s\n        %s\n", f.Name, value, help)
+		if f.Name != "version" { // which is no setting
+			fmt.Fprintf(out, "        %s\n", envOf(f.Name))
+		}
 	})
 }

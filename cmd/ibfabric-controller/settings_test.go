@@ -81,12 +81,25 @@ func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
 		"a number that is none":    {env("UFM_PORT", "https"), nil, "UFM_PORT"},
 		"no workers":               {env(), []string{"--pod-workers=0"}, "--pod-workers"},
 		"a lease that cannot hold": {env(), []string{"--lease-duration=5s"}, "--lease-renew"},
+		"a fabric of two words":    {env("IBFABRIC_FABRIC", "Rack 1"), nil, "--fabric"},
+		"no fabric":                {env(), []string{"--fabric="}, "--fabric"},
 		"no sync":                  {env(), []string{"--sync-period=0s"}, "--sync-period"},
 	} {
 		_, err := parse(tc.args, tc.getenv, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%s: %v; want it to say %q", name, err, tc.says)
 		}
+	}
+}
+
+func TestWhatKubernetesAndImagesPutIntoTheEnvironmentIsNoSetting(t *testing.T) {
+	s := mustParse(t, env(
+		"IBFABRIC_WEBHOOK_PORT", "tcp://10.96.0.7:443", "IBFABRIC_WEBHOOK_SERVICE_HOST", "10.96.0.7", // of our own Service
+		"UFM_PORT", "udp://[fd00::1]:443", "UFM_SERVICE_PORT", "443", // of one that leads to UFM
+		"IBFABRIC_VERSION", "v1.2.3",
+	))
+	if s.Webhooks.Port != 9443 || s.Port != 0 || s.PrintVersion {
+		t.Errorf("webhooks on %d, UFM on %d, version %t", s.Webhooks.Port, s.Port, s.PrintVersion)
 	}
 }
 

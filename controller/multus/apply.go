@@ -38,6 +38,9 @@ func (r *Reconciler) make(ctx context.Context, c reading) error {
 	if mended == nil {
 		return nil
 	}
+	if err := r.pace.due(c.Config.Name, c.nad, r.Now()); err != nil {
+		return fmt.Errorf("change network %s: %w", name, err)
+	}
 	// The version makes sure that nothing is written over that was not looked at.
 	patch := client.MergeFromWithOptions(&now, client.MergeFromWithOptimisticLock{})
 	if err := r.Client.Patch(ctx, mended, patch); err != nil {
@@ -46,12 +49,16 @@ func (r *Reconciler) make(ctx context.Context, c reading) error {
 		}
 		return fmt.Errorf("change network %s: %w", name, err)
 	}
+	r.pace.wrote(c.Config.Name, c.nad, r.Now())
 	r.Record.Log(record.NetworkChanged, record.Fields{Config: c.Config.Name, Detail: "network " + name.String()})
 	return nil
 }
 
 func (r *Reconciler) create(ctx context.Context, c reading) error {
 	name := client.ObjectKeyFromObject(c.nad)
+	if err := r.pace.due(c.Config.Name, c.nad, r.Now()); err != nil {
+		return fmt.Errorf("create network %s: %w", name, err)
+	}
 	err := r.Client.Create(ctx, c.nad.DeepCopy())
 	switch {
 	case apierrors.IsAlreadyExists(err):
@@ -59,6 +66,7 @@ func (r *Reconciler) create(ctx context.Context, c reading) error {
 	case err != nil:
 		return fmt.Errorf("create network %s: %w", name, err)
 	}
+	r.pace.wrote(c.Config.Name, c.nad, r.Now())
 	r.Record.Log(record.NetworkMade, record.Fields{Config: c.Config.Name, Detail: "network " + name.String()})
 	return nil
 }

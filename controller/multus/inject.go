@@ -28,6 +28,9 @@ func (n Namespaces) Serves(namespace string) bool {
 	return (len(n.Include) == 0 || slices.Contains(n.Include, namespace)) && !slices.Contains(n.Exclude, namespace)
 }
 
+// mostGroups is how many groups a pod can ask for: each is looked for in all configs.
+const mostGroups = 64
+
 // Candidate is a config of the cluster and why no NAD comes of it, if so.
 type Candidate struct {
 	Config Config
@@ -41,6 +44,9 @@ type Injection struct {
 	// Resources are what the group's networks take, one for each time the pod is on one.
 	// Where a container asks for more already, that stands: raise, never lower.
 	Resources []Resource
+	// InfiniBand are the labels of the NADs, one for each InfiniBand network of the group. The
+	// pod may be there before its networks are made, and is to wait for its fabric all the same.
+	InfiniBand []map[string]string
 	// Warning is for whoever made the pod.
 	Warning string
 }
@@ -66,6 +72,9 @@ func Inject(pod Pod, served Namespaces, all []Candidate) (Injection, error) {
 		return Injection{Warning: fmt.Sprintf("%s has no effect: namespace %s is not among those that networks are injected into", key, clip(pod.Namespace))}, nil
 	case !served.Serves(pod.Namespace):
 		return Injection{}, nil
+	}
+	if len(groups) > mostGroups {
+		return Injection{}, fmt.Errorf("%s names %d groups; name at most %d", key, len(groups), mostGroups)
 	}
 	members, err := choose(key, groups, all)
 	if err != nil {
@@ -109,9 +118,10 @@ func (p Pod) wish() (key string, groups []string, own bool, err error) {
 // names splits a list with commas; a label cannot hold one, so no group has one in it.
 func names(list string) []string {
 	var all []string
+	seen := map[string]bool{}
 	for name := range strings.SplitSeq(list, ",") {
-		if name = strings.TrimSpace(name); name != "" && !slices.Contains(all, name) {
-			all = append(all, name)
+		if name = strings.TrimSpace(name); name != "" && !seen[name] {
+			all, seen[name] = append(all, name), true
 		}
 	}
 	return all
@@ -139,6 +149,9 @@ func (p Pod) join(members []Config) (Injection, error) {
 			add, on[name] = append(add, element(name, "")), 1
 		}
 		inj.count(c.Resource(), on[name])
+		if c.CNIType == IBSRIOV {
+			inj.InfiniBand = append(inj.InfiniBand, c.nadLabels())
+		}
 	}
 	if len(add) > 0 {
 		inj.Networks, err = p.extend(text, elements, add)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -58,7 +59,7 @@ func TestAPodOfAGroupGetsAllItsRailsInTheOrderPeopleCount(t *testing.T) {
 		want = append(want, fmt.Sprintf(`{"name":"gpu%d-sriov","namespace":"spiderpool"}`, i+1))
 		resources = append(resources, Resource{fmt.Sprintf("spidernet.io/gpu%dsriov", i+1), 1})
 	}
-	if diff := cmp.Diff(Injection{Networks: "[" + strings.Join(want, ",") + "]", Resources: resources}, inj); diff != "" {
+	if diff := cmp.Diff(Injection{Networks: "[" + strings.Join(want, ",") + "]", Resources: resources, InfiniBand: make([]map[string]string, 10)}, inj); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -237,5 +238,16 @@ func TestIPoIBNetworksTakeNoResource(t *testing.T) {
 	c.Config.CNIType, c.Config.Main = IPoIB, IPoIBNetwork{Master: "ib0"}
 	if inj := inject(t, asks(RDMAInject, "gpu"), []Candidate{c}); inj.Networks == "" || inj.Resources != nil {
 		t.Errorf("%+v", inj)
+	}
+}
+
+func TestAPodThatAsksForGroupsWithoutEndIsRefusedAtOnce(t *testing.T) {
+	list := make([]string, 200_000) // what a pod can hold at most, before the API server looks at it
+	for i := range list {
+		list[i] = strconv.Itoa(i)
+	}
+	_, err := Inject(Pod{Namespace: "a", Annotations: map[string]string{RDMAInject: strings.Join(list, ",")}}, Namespaces{}, nil)
+	if err == nil || !strings.Contains(err.Error(), "names 200000 groups; name at most 64") {
+		t.Errorf("%.200v", err)
 	}
 }

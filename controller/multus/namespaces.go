@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,6 +30,9 @@ type NamespaceLabels struct {
 	Spiderpool *Spiderpool
 	Served     Namespaces
 	Record     *record.Recorder
+	Now        func() time.Time
+
+	pace pace
 }
 
 // NeedLeaderElection says that only the leader writes labels.
@@ -47,7 +51,7 @@ func (n *NamespaceLabels) Start(ctx context.Context) error {
 		}
 	}
 	handler, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc: look, UpdateFunc: func(_, now any) { look(now) },
+		AddFunc: look, UpdateFunc: func(_, now any) { look(now) }, DeleteFunc: look,
 	})
 	if err != nil {
 		return fmt.Errorf("watch namespaces: %w", err)
@@ -86,6 +90,7 @@ func (n *NamespaceLabels) sync(ctx context.Context, key types.NamespacedName) er
 	err := n.Cache.Get(ctx, key, ns, client.UnsafeDisableDeepCopy)
 	switch {
 	case apierrors.IsNotFound(err):
+		n.pace.forget(key)
 		return nil
 	case err != nil:
 		return fmt.Errorf("read namespace %s from the cache: %w", key.Name, err)
@@ -99,6 +104,10 @@ func (n *NamespaceLabels) sync(ctx context.Context, key types.NamespacedName) er
 	if asks == has && (!has || ns.Labels[InjectLabel] == "true") {
 		return nil
 	}
+	// Of two controllers with different --inject-namespaces each would undo the other's.
+	if err := n.pace.due(key, want, n.Now()); err != nil {
+		return fmt.Errorf("write label %s of namespace %s: %w", InjectLabel, key.Name, err)
+	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]any{InjectLabel: want}}})
 	if err != nil {
 		return err // not of these types
@@ -108,6 +117,7 @@ func (n *NamespaceLabels) sync(ctx context.Context, key types.NamespacedName) er
 	if err := n.Client.Patch(ctx, to, client.RawPatch(types.MergePatchType, patch)); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("write label %s of namespace %s: %w", InjectLabel, key.Name, err)
 	}
+	n.pace.wrote(key, want, n.Now())
 	return nil
 }
 

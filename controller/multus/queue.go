@@ -2,6 +2,7 @@ package multus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -61,7 +62,10 @@ func (w *worker) next(ctx context.Context) bool {
 		return true
 	}
 	err := guard(func() error { return w.do(ctx, key) })
+	var soon tooSoon
 	switch {
+	case errors.As(err, &soon):
+		w.queue.AddAfter(key, time.Duration(soon))
 	case err == nil:
 		w.said.forget(key, record.WorkFailed)
 		w.queue.Forget(key)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -35,8 +36,10 @@ type Reconciler struct {
 	Cache      cache.Cache   // of NADs, and of what nodes offer
 	Client     client.Client // direct
 	Record     *record.Recorder
+	Now        func() time.Time
 
 	said said
+	pace pace
 }
 
 // NeedLeaderElection says that only the leader writes NADs.
@@ -129,6 +132,7 @@ func (r *Reconciler) sync(ctx context.Context, key types.NamespacedName) error {
 	switch {
 	case !ok:
 		r.said.forget(key, record.ConfigRefused, record.ConfigWarned)
+		r.pace.forget(key)
 		return r.clear(ctx, key)
 	case c.object.GetDeletionTimestamp() != nil:
 		return nil // what it has goes first, and must not be made again
@@ -186,6 +190,9 @@ func (r *Reconciler) warn(ctx context.Context, c reading) {
 	all := slices.Clone(c.Config.Warnings)
 	if text := r.unoffered(ctx, c.Config.Resource()); text != "" {
 		all = append(all, text)
+	}
+	if r.pace.contested(c.Config.Name, c.nad, r.Now()) {
+		all = append(all, "somebody else changes network "+c.nad.Name+" each time that it was set right, so that this happens ever more seldom: find out who (kubectl get net-attach-def "+c.nad.Name+" -o yaml --show-managed-fields) and have them leave it alone")
 	}
 	text := strings.Join(all, "; ")
 	if text == "" {

@@ -27,9 +27,10 @@ const (
 )
 
 // Spiderpool knows whether Spiderpool works in this cluster. Two makers of one NAD would
-// write over each other for ever, so where its controller has ready pods, or pods that are
-// being ended, NADs and injection are its own. Where its agent is deployed, its plugins
-// have somebody to ask, and a network may use them.
+// write over each other for ever, so where its controller is to have pods, or has some
+// still, NADs and injection are its own. That none is ready says nothing: it may be on its
+// way to another node, and to change networks for so long would be worse than to wait.
+// Where its agent is deployed, its plugins have somebody to ask, and a network may use them.
 //
 // It needs a ClusterRole with the verbs list and watch on
 //
@@ -119,7 +120,7 @@ func (s *Spiderpool) Controller() string {
 		if !ok {
 			continue
 		}
-		pods := d.Status.ReadyReplicas
+		pods := or(d.Spec.Replicas, 1) + d.Status.Replicas
 		if d.Status.TerminatingReplicas != nil { // older API servers do not tell
 			pods += *d.Status.TerminatingReplicas
 		}

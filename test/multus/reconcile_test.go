@@ -1,12 +1,15 @@
 package multus
 
 import (
+	"context"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/controller/multus"
 )
@@ -81,6 +84,34 @@ func TestWhatSomebodyDidToANetworkIsSetRight(t *testing.T) {
 	}
 	w.logged("network.made", 2)
 	w.becomes("rail", "0x1000")
+}
+
+func TestWhoUndoesItAllTheTimeIsAnsweredEverMoreSeldom(t *testing.T) {
+	w := newWorld(t)
+	f := w.front()
+	w.start(f.kubeconfig)
+	w.config("rail", rail)
+	w.becomes("rail", "0x1000")
+	before := len(f.of("network-attachment-definitions"))
+	// A tool that knows the network from elsewhere, and has no patience either.
+	other := make(chan struct{})
+	ctx, stop := context.WithCancel(t.Context())
+	go func() {
+		defer close(other)
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"from":"elsewhere"}}}`))
+		for ctx.Err() == nil {
+			_ = w.api.Patch(ctx, &nadv1.NetworkAttachmentDefinition{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "rail"}}, patch)
+		}
+	}()
+	defer func() { stop(); <-other }()
+	w.told("rail", "NetworkWarned", "somebody else changes network rail each time", "--show-managed-fields")
+	w.idle()
+	// Some at once, and some more with ever longer waits between.
+	if writes := f.of("network-attachment-definitions")[before:]; len(writes) < 8 || len(writes) > 24 {
+		t.Errorf("%d writes", len(writes))
+	}
+	w.config("rail", strings.Replace(rail, "0x1000", "0x2000", 1))
+	w.becomes("rail", "0x2000")
 }
 
 func TestLabelsOfAConfigAreItsNetworksBesideThoseOfOthers(t *testing.T) {

@@ -23,9 +23,9 @@ func labelled(name string) (*metav1.LabelSelector, corev1.PodTemplateSpec) {
 	}
 }
 
-// spiderpool has so many ready pods of Spiderpool's controller in the test's namespace. There
-// is no controller-manager that would know better.
-func (w *world) spiderpool(ready int32) {
+// spiderpool asks for so many pods of Spiderpool's controller in the test's namespace, of
+// which so many are ready. There is no controller-manager that would know better.
+func (w *world) spiderpool(pods, ready int32) {
 	w.t.Helper()
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "spiderpool-controller"}}
 	d.Spec.Selector, d.Spec.Template = labelled(d.Name)
@@ -35,7 +35,11 @@ func (w *world) spiderpool(ready int32) {
 	if err := w.api.Get(w.t.Context(), client.ObjectKeyFromObject(d), d); err != nil {
 		w.t.Fatal(err)
 	}
-	d.Status.Replicas, d.Status.ReadyReplicas = ready, ready
+	d.Spec.Replicas = &pods
+	if err := w.api.Update(w.t.Context(), d); err != nil {
+		w.t.Fatal(err)
+	}
+	d.Status.Replicas, d.Status.ReadyReplicas = pods, ready
 	if err := w.api.Status().Update(w.t.Context(), d); err != nil {
 		w.t.Fatal(err)
 	}
@@ -89,14 +93,16 @@ func (w *world) bySpiderpool(name string) *nadv1.NetworkAttachmentDefinition {
 func TestWhereSpiderpoolsControllerRunsItsNetworksAreItsOwn(t *testing.T) {
 	w := newWorld(t)
 	w.agent()
-	w.spiderpool(2)
+	w.spiderpool(2, 2)
 	made := w.bySpiderpool("rail")
 	f := w.front()
 	w.start(f.kubeconfig, "--multus-configs=auto")
 	w.logged("spiderpool.found", 1)
 	w.config("later", pools)
 	w.idle()
-	w.spiderpool(1) // it is still there: nothing to say
+	w.spiderpool(1, 1) // it is still there: nothing to say
+	w.idle()
+	w.spiderpool(1, 0) // and so it is while its pod moves to another node
 	w.idle()
 	if n := len(w.lines("spiderpool.found")); n != 1 {
 		t.Errorf("said %d times", n)
@@ -105,7 +111,7 @@ func TestWhereSpiderpoolsControllerRunsItsNetworksAreItsOwn(t *testing.T) {
 		t.Errorf("it did not stand back: %q", writes)
 	}
 
-	w.spiderpool(0)
+	w.spiderpool(0, 0)
 	w.logged("spiderpool.gone", 1)
 	w.becomes("later", `"type":"coordinator"`)
 	if now := w.nad("rail"); now.ResourceVersion != made.ResourceVersion {
@@ -115,7 +121,7 @@ func TestWhereSpiderpoolsControllerRunsItsNetworksAreItsOwn(t *testing.T) {
 		t.Errorf("it took over with %q", writes)
 	}
 
-	w.spiderpool(1)
+	w.spiderpool(1, 1)
 	w.logged("spiderpool.found", 2)
 	w.edit("later", func(n *nadv1.NetworkAttachmentDefinition) { n.Spec.Config = `{"type":"ib-sriov"}` })
 	w.idle()
