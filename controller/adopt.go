@@ -14,7 +14,6 @@ import (
 	"github.com/ibfabric/ibfabric/controller/ledger"
 	"github.com/ibfabric/ibfabric/controller/record"
 	"github.com/ibfabric/ibfabric/guid"
-	"github.com/ibfabric/ibfabric/pkey"
 )
 
 // adopt reads what there is, before anything is allocated: the ledger, UFM, and the
@@ -39,7 +38,11 @@ func (c *Controller) adopt(ctx context.Context) error {
 	if err := c.countStays(); err != nil {
 		return err
 	}
+	c.unclaimed.remember(c.ledger.Unclaimed(), c.pool, c.now())
 	c.judgeMembers()
+	if err := c.persist(ctx, "store the unclaimed members", c.storeUnclaimed); err != nil {
+		return err
+	}
 	c.rec.Log(record.LeaderAdopted, record.Fields{Count: c.ledger.Len(), Took: c.now().Sub(start)})
 	return nil
 }
@@ -146,91 +149,6 @@ func (c *Controller) givenAnew(r ledger.Row, cl claim) bool {
 		}
 	}
 	return cl.pod.Status.Phase == corev1.PodRunning || (r.State == ledger.Held && len(cl.row.Claims) > 0)
-}
-
-// claimsOf are the rows that a pod's annotations tell of, for interfaces without one.
-func (c *Controller) claimsOf(ctx context.Context, pod *corev1.Pod) []ledger.Row {
-	elements, err := attach.ParseAnnotation(pod.Namespace, pod.Annotations[attach.NetworksAnnotation])
-	if err != nil {
-		return nil // told when the pod's turn comes
-	}
-	has := map[string]bool{}
-	for _, r := range c.ledger.OfPod(pod.UID) {
-		has[r.Interface] = true
-	}
-	status := attach.StatusGUIDs(pod.Annotations[attach.NetworkStatusAnnotation])
-	var rows []ledger.Row
-	for _, e := range elements {
-		net, ours, err := c.networkFor(ctx, pod.Namespace, e.Network)
-		lost := pod.Status.Phase == corev1.PodRunning && e.GUID == 0
-		if lost {
-			e.GUID = statusGUID(status, e)
-		}
-		if err != nil || !ours || has[e.Interface] || e.Err != nil || e.GUID == 0 || !(e.Configured || lost) {
-			continue
-		}
-		if why := c.notAdoptable(e, net); why != nil {
-			c.tell(pod, record.PodRefused, record.Fields{GUIDs: []guid.GUID{e.GUID}, Err: why})
-			continue
-		}
-		rows = append(rows, ledger.Row{
-			GUID: e.GUID, Pod: keyOf(pod), UID: pod.UID, Interface: e.Interface, Network: e.Network,
-			Claims: c.adoptedClaims(e, net), Node: pod.Spec.NodeName, Since: c.now(), Seen: true,
-		})
-	}
-	return rows
-}
-
-// notAdoptable says why what a pod's annotation tells is not believed. A tenant can have
-// written it: a row made of it must not give the pod, or let it take away, anything
-// that its network would not have given it.
-func (c *Controller) notAdoptable(e attach.Element, net attach.Network) error {
-	if !c.pool.Contains(e.GUID) {
-		return fmt.Errorf("guid %s is outside this controller's range, and is not taken over: widen the range, or make the pod anew", e.GUID)
-	}
-	joins := map[pkey.PKey]bool{}
-	for _, cl := range net.Claims {
-		joins[cl.PKey] = true
-	}
-	for _, r := range e.Recorded {
-		if !joins[r.PKey] {
-			return fmt.Errorf("the pod says that it is in pkey %s, which network %s does not give: make the pod anew, or name that pkey in the network", r.PKey, net.Name)
-		}
-	}
-	for _, p := range c.view.pkeys() {
-		if p != pkey.Default && !joins[p] && c.view.shows(p, e.GUID) {
-			return fmt.Errorf("guid %s stands in pkey %s in UFM, which network %s does not give: make the pod anew without it", e.GUID, p, net.Name)
-		}
-	}
-	return nil
-}
-
-// statusGUID finds an element's GUID in what Multus reported: KubeVirt takes our fields
-// out of the annotation.
-func statusGUID(status []attach.StatusGUID, e attach.Element) guid.GUID {
-	for _, s := range status {
-		if s.Interface == e.Interface {
-			return s.GUID
-		}
-	}
-	for _, s := range status {
-		if s.Interface == "" && s.Network == e.Network {
-			return s.GUID
-		}
-	}
-	return 0
-}
-
-// adoptedClaims are the partitions of an adopted GUID, in the mode that UFM shows it in:
-// what another controller gave it is right until its pod ends.
-func (c *Controller) adoptedClaims(e attach.Element, net attach.Network) []attach.Claim {
-	claims := slices.Clone(net.Claims)
-	for i := range claims {
-		if mode, ok := c.view.mode(claims[i].PKey, e.GUID); ok {
-			claims[i].Mode = mode
-		}
-	}
-	return claims
 }
 
 // settle gives a GUID to one of the pods that claim it, and tells the others.

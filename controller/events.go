@@ -111,7 +111,7 @@ func (c *Controller) podHandler() toolscache.ResourceEventHandlerFuncs {
 
 func (c *Controller) podEvent(pod *corev1.Pod) {
 	key := keyOf(pod)
-	if pod.Annotations[attach.NetworksAnnotation] == "" && len(c.ledger.OfName(key)) == 0 {
+	if pod.Annotations[attach.NetworksAnnotation] == "" && gateIndex(pod, c.cfg.Gate()) < 0 && len(c.ledger.OfName(key)) == 0 {
 		return
 	}
 	c.ledger.SetNode(pod.UID, pod.Spec.NodeName)

@@ -19,6 +19,9 @@ import (
 // Grants is what the controller asks of the cluster's Partitions; *grant.Watcher has it.
 type Grants interface {
 	grant.Grants
+	// Joined are the claims of a network as those have them who joined already, granted now
+	// or not.
+	Joined(claims []attach.Claim) []attach.Claim
 	// Terms are what the Partition of a PKey says beside who may use it; false is a PKey
 	// without one.
 	Terms(p pkey.PKey) (grant.Terms, bool)
@@ -40,14 +43,15 @@ func (allOpen) Resolve(_ string, claims []attach.Claim) ([]attach.Claim, error) 
 	return claims, nil
 }
 
+func (allOpen) Joined(claims []attach.Claim) []attach.Claim { return claims }
+
 func (allOpen) Terms(pkey.PKey) (grant.Terms, bool) { return grant.Terms{}, false }
 
 func (allOpen) Synced(context.Context) bool { return true }
 
 func (allOpen) OnChange(func(grant.Change)) {}
 
-// isGrantError reports whether an error can end when Partitions or the labels of a
-// namespace change.
+// isGrantError reports whether a network is in order, and is only not granted, or not yet.
 func isGrantError(err error) bool {
 	var denied *grant.DeniedError
 	return errors.Is(err, grant.ErrNotYet) || errors.As(err, &denied)
@@ -57,6 +61,9 @@ func isGrantError(err error) bool {
 // room, and live ones whose grant may have been withdrawn, which are told. While this
 // replica does not lead nobody waits, and all are looked at when it begins to.
 func (c *Controller) grantsChanged(change grant.Change) {
+	for p := range change.PKeys {
+		c.quota.forget(p) // nobody counted while it had no bound
+	}
 	select {
 	case <-c.adopted:
 	default:

@@ -217,3 +217,60 @@ func TestAQualityOfServiceThatUFMRefusesIsToldAndAskedForSeldom(t *testing.T) {
 		t.Error("what UFM has is asked for again")
 	}
 }
+
+func TestABoundThatComesBackCountsThoseWhoCameWithoutOne(t *testing.T) {
+	d := newDesk(t)
+	bound := termsOf{by: map[pkey.PKey]grant.Terms{5: {Partition: "small", MaxMembers: 2}}}
+	edited := grant.Change{PKeys: map[pkey.PKey]bool{5: true}}
+	d.grants = bound
+	d.ledger.Put(rowIn(1, "a", 5))
+	if done, err := d.admit(podNamed("b"), wantsIn(5, 1)); err != nil {
+		t.Fatal(err)
+	} else {
+		done(nil)
+	}
+	close(d.adopted)
+	d.grants = termsOf{}
+	d.grantsChanged(edited)
+	d.ledger.Put(rowIn(2, "b", 5)) // nobody counts
+	d.grants = bound
+	d.grantsChanged(edited)
+	var full *fullError
+	if _, err := d.admit(podNamed("c"), wantsIn(5, 1)); !errors.As(err, &full) || full.in != 2 {
+		t.Errorf("the third of two gets in: %v", err)
+	}
+}
+
+// strayGrants bring a partition along that the controller may not change, until that is mended.
+type strayGrants struct {
+	termsOf
+	brings *pkey.PKey
+}
+
+func (g strayGrants) Resolve(_ string, claims []attach.Claim) ([]attach.Claim, error) {
+	if *g.brings == 0 {
+		return claims, nil
+	}
+	return append(slices.Clone(claims), attach.Claim{PKey: *g.brings}), nil
+}
+
+func TestAPodWhosePartitionBringsWhatIsOutsideTheScopeIsWokenByItsMend(t *testing.T) {
+	d := newDesk(t)
+	brings := pkey.PKey(0x20)
+	d.cfg.Scope, d.grants = pkey.Scope{{First: 1, Last: 9}}, strayGrants{brings: &brings}
+	d.knows("rail1", "1", attach.Network{Claims: []attach.Claim{{PKey: 5}}})
+	pod := podNamed("a")
+	pod.Annotations = map[string]string{attach.NetworksAnnotation: "rail1"}
+	if _, _, err := d.wanted(t.Context(), pod); err == nil || !strings.Contains(err.Error(), "outside what this controller may change") {
+		t.Fatalf("it is told %v", err)
+	}
+	close(d.adopted)
+	brings = 0
+	d.grantsChanged(grant.Change{PKeys: map[pkey.PKey]bool{5: true}})
+	if got := d.woken(); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("woken are %v", got)
+	}
+	if list, _, err := d.wanted(t.Context(), pod); err != nil || len(list) != 1 {
+		t.Errorf("now it gets %v, %v", list, err)
+	}
+}

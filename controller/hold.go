@@ -37,9 +37,7 @@ func (c *Controller) hold(ctx context.Context, rows []ledger.Row) error {
 		f := rowFields(of)
 		f.Node, f.Detail = of[0].Node, "for "+c.cfg.Hold.String()
 		c.rec.Log(record.GUIDHeld, f)
-		if !slices.ContainsFunc(c.ledger.OfPod(of[0].UID), func(r ledger.Row) bool { return r.State != ledger.Held }) {
-			c.staysNoMore(of[0].UID)
-		}
+		c.freeEntries(of[0].UID)
 		c.pods.Add(of[0].Pod) // it may live, and wait for the next one
 	}
 	return errors.Join(failed...)

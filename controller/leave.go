@@ -90,9 +90,6 @@ func (c *Controller) letGoWhere(ctx context.Context, uid types.UID, gone func(le
 	if len(left) == 0 {
 		return
 	}
-	if node == "" && len(c.rowsOfUID(uid)) == 0 {
-		c.staysNoMore(uid)
-	}
 	f := rowFields(left)
 	f.Node, f.Detail = node, why
 	c.rec.Log(record.PodLeft, f)
@@ -103,6 +100,7 @@ func (c *Controller) letGoWhere(ctx context.Context, uid types.UID, gone func(le
 		}
 		c.freeUnsent(r)
 	}
+	c.freeEntries(uid)
 }
 
 // freeUnsent frees the GUID of a row that never left this process: UFM cannot know it.

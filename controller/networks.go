@@ -44,16 +44,30 @@ func (c *Controller) networkFor(ctx context.Context, namespace string, name type
 		return net, ours, err
 	}
 	claims, err := c.grants.Resolve(namespace, net.Claims)
+	if err == nil {
+		err = c.checkClaims(claims)
+	}
 	if err != nil {
-		return net, true, fmt.Errorf("network %s: %w", name, err)
+		return net, true, &claimsError{name, err}
 	}
 	net.Claims = claims
-	return net, true, c.checkClaims(net)
+	return net, true, nil
 }
+
+// claimsError says why a network's partitions cannot be had as the Partitions are now: who
+// waits because of it looks again when they change.
+type claimsError struct {
+	network types.NamespacedName
+	err     error
+}
+
+func (e *claimsError) Error() string { return fmt.Sprintf("network %s: %v", e.network, e.err) }
+
+func (e *claimsError) Unwrap() error { return e.err }
 
 func (c *Controller) readNetwork(name types.NamespacedName, nad *nadv1.NetworkAttachmentDefinition) networkReading {
 	if !c.cfg.Networks.Matches(labels.Set(nad.Labels)) {
-		return networkReading{} // another fabric's
+		return networkReading{foreign: true}
 	}
 	net, err := attach.ParseNetwork(name, nad.Spec.Config, nad.Annotations)
 	return networkReading{net: net, ours: net.InfiniBand || err != nil, err: err}
@@ -64,6 +78,7 @@ type networkReading struct {
 	version string
 	net     attach.Network
 	ours    bool
+	foreign bool // another fabric's, by its labels
 	err     error
 }
 
@@ -86,6 +101,13 @@ func (n *networkReadings) reading(name types.NamespacedName, version string, rea
 	return r
 }
 
+// isForeign reports whether a network is another fabric's, as it was last read.
+func (n *networkReadings) isForeign(name types.NamespacedName) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.by[name].foreign
+}
+
 func (n *networkReadings) forget(name types.NamespacedName) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -93,10 +115,10 @@ func (n *networkReadings) forget(name types.NamespacedName) {
 }
 
 // checkClaims refuses partitions that this controller may not change.
-func (c *Controller) checkClaims(net attach.Network) error {
-	for _, claim := range net.Claims {
+func (c *Controller) checkClaims(claims []attach.Claim) error {
+	for _, claim := range claims {
 		if !c.cfg.Scope.Contains(claim.PKey) {
-			return fmt.Errorf("network %s: pkey %s is outside what this controller may change (%s); choose one inside, or widen --pkey-scope", net.Name, claim.PKey, c.cfg.Scope)
+			return fmt.Errorf("pkey %s is outside what this controller may change (%s); choose one inside, or widen --pkey-scope", claim.PKey, c.cfg.Scope)
 		}
 	}
 	return nil

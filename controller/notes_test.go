@@ -117,7 +117,7 @@ func TestAPodThatEndsWhileItIsWorkedOnIsToldOnce(t *testing.T) {
 	d.worksOn(pod)
 	_, _, why := d.wanted(t.Context(), pod)
 	d.ends(pod) // while its worker is at work once more
-	if err := d.refusePod(pod, why); why == nil || err != nil {
+	if err := d.refusePod(d.t.Context(), pod, why); why == nil || err != nil {
 		t.Fatal(why, err)
 	}
 	if d.mail.n != 1 {

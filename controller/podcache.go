@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"unique"
 
 	corev1 "k8s.io/api/core/v1"
@@ -107,7 +109,9 @@ func stripPod(obj any) (any, error) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: unique.Make(pod.Namespace).Value(), Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion},
 		node:       unique.Make(pod.Spec.NodeName).Value(), phase: unique.Make(pod.Status.Phase).Value(),
 	}
-	if slim.networks = pod.Annotations[attach.NetworksAnnotation]; slim.networks == "" {
+	slim.networks = pod.Annotations[attach.NetworksAnnotation]
+	atGate := slices.ContainsFunc(pod.Spec.SchedulingGates, func(g corev1.PodSchedulingGate) bool { return strings.HasPrefix(g.Name, gatePrefix) })
+	if slim.networks == "" && !atGate { // one at our gate may have lost its annotation
 		return slim, nil
 	}
 	slim.CreationTimestamp, slim.DeletionTimestamp = pod.CreationTimestamp, pod.DeletionTimestamp

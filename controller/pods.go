@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -38,6 +37,7 @@ func (c *Controller) syncPod(ctx context.Context, key types.NamespacedName) (tim
 		return 0, nil
 	}
 	c.ledger.SetNode(pod.UID, pod.Spec.NodeName)
+	c.stays(pod, c.rowsOf(pod)) // whatever its networks say by now
 	wanted, marked, err := c.wanted(ctx, pod)
 	if len(marked) > 0 && c.judgesMarks(pod) {
 		return 0, c.takeBack(ctx, pod, marked)
@@ -47,10 +47,7 @@ func (c *Controller) syncPod(ctx context.Context, key types.NamespacedName) (tim
 	}
 	if err != nil || len(wanted) == 0 {
 		c.pending.forget(key)
-		if err == nil {
-			return 0, c.openGate(ctx, pod)
-		}
-		return 0, c.refusePod(pod, err)
+		return 0, c.refusePod(ctx, pod, err)
 	}
 	if why := leaveAlone(pod, c.cfg.Gate()); why != "" {
 		c.pending.forget(key)
@@ -60,7 +57,7 @@ func (c *Controller) syncPod(ctx context.Context, key types.NamespacedName) (tim
 	if err != nil {
 		return c.waitForGUID(pod, err)
 	}
-	c.stays(pod, rows)
+	c.stays(pod, c.rowsOf(pod))
 	// Among those that wait before it is looked whether it must: who completes a
 	// partition in between wakes it.
 	c.expect(pod, wanted, rows)
@@ -84,9 +81,10 @@ func (c *Controller) wanted(ctx context.Context, pod *corev1.Pod) (list []want, 
 		return nil, nil, err
 	}
 	var problems faults
+	var strays []attach.Element
 	for _, e := range elements {
 		net, ours, err := c.networkFor(ctx, pod.Namespace, e.Network)
-		if isGrantError(err) {
+		if errors.As(err, new(*claimsError)) {
 			c.barred.add(keyOf(pod), 0)
 			net, ours, err = c.networkFor(ctx, pod.Namespace, e.Network) // what changed before it stood there woke nobody
 		}
@@ -103,7 +101,12 @@ func (c *Controller) wanted(ctx context.Context, pod *corev1.Pod) (list []want, 
 			problems = append(problems, e.Err)
 		case ours:
 			list = append(list, want{e, net})
+		default:
+			strays = append(strays, e)
 		}
+	}
+	if len(list) > 0 || gateIndex(pod, c.cfg.Gate()) >= 0 {
+		problems = append(problems, c.judgeStrays(strays)...)
 	}
 	return list, marked, problems.asError()
 }
@@ -116,7 +119,14 @@ func (c *Controller) assign(pod *corev1.Pod, wanted []want) ([]ledger.Row, error
 		have[r.Interface] = r
 	}
 	var rows, fresh []ledger.Row
-	entering := slices.DeleteFunc(slices.Clone(wanted), func(w want) bool { return have[w.Interface].GUID != 0 || pod.DeletionTimestamp != nil })
+	var entering []want
+	for _, w := range wanted {
+		if r, ok := have[w.Interface]; ok {
+			c.noteChangedNetwork(r, w.net)
+		} else if entering = append(entering, w); pod.DeletionTimestamp != nil {
+			return nil, nil
+		}
+	}
 	entered, err := c.admit(pod, entering)
 	if err != nil {
 		return nil, err
@@ -130,12 +140,8 @@ func (c *Controller) assign(pod *corev1.Pod, wanted []want) ([]ledger.Row, error
 	}()
 	for _, w := range wanted {
 		if r, ok := have[w.Interface]; ok {
-			c.noteChangedNetwork(r, w.net)
 			rows = append(rows, r)
 			continue
-		}
-		if pod.DeletionTimestamp != nil {
-			return nil, nil
 		}
 		r, err := c.newRow(pod, w)
 		if err != nil {
@@ -262,14 +268,15 @@ func (c *Controller) discreet(pod *corev1.Pod, err error) error {
 	return fmt.Errorf("guid %s %s", taken.GUID, state)
 }
 
-// refusePod tells the pod what to change; nil is nothing to tell. It comes back when
-// the pod or one of its networks changes.
-func (c *Controller) refusePod(pod *corev1.Pod, err error) error {
+// refusePod tells the pod what to change; with nothing to change it has nothing to wait for.
+// It comes back when the pod, one of its networks or their Partitions change.
+func (c *Controller) refusePod(ctx context.Context, pod *corev1.Pod, err error) error {
 	var missing *missingNetworkError
 	waits := errors.As(err, &missing) || errors.Is(err, grant.ErrNotYet)
 	switch {
 	case err == nil:
-	case len(c.rowsOf(pod)) > 0:
+		return c.openGate(ctx, pod)
+	case len(c.rowsOf(pod)) > 0 && gateIndex(pod, c.cfg.Gate()) < 0:
 		c.tell(pod, record.PodKeeps, record.Fields{Detail: err.Error() + "; the pod keeps what it has"})
 	case waits:
 		c.tell(pod, record.PodWaiting, record.Fields{Err: err})

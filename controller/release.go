@@ -50,6 +50,7 @@ func (c *Controller) release(ctx context.Context, pod *corev1.Pod, wanted []want
 	version, err := c.patch(ctx, pod, old, text, gate, placed...)
 	if isRefusal(err) {
 		c.patched.refused(pod.UID)
+		c.staysGated(pod.UID, gate)
 	}
 	if err != nil || version == "" {
 		return 0, err
@@ -64,11 +65,11 @@ func (c *Controller) release(ctx context.Context, pod *corev1.Pod, wanted []want
 }
 
 // openGate lets a pod go on that came with our gate and names no InfiniBand network any
-// more: a NAD was edited behind admission, or the annotation. What it had before has to be
-// let go first.
+// more: a NAD was edited behind admission, or the annotation. What it had before is on its
+// way out, or stays in the ledger until the pod ends; no container of it will use that.
 func (c *Controller) openGate(ctx context.Context, pod *corev1.Pod) error {
 	gate := gateIndex(pod, c.cfg.Gate())
-	if gate < 0 || c.cfg.Policy == DryRun || pod.DeletionTimestamp != nil || c.patched.isAhead(pod) || len(c.ledger.OfPod(pod.UID)) > 0 {
+	if gate < 0 || c.cfg.Policy == DryRun || pod.DeletionTimestamp != nil || c.patched.isAhead(pod) {
 		return nil
 	}
 	version, err := c.patchPod(ctx, pod, []op{{"test", "/metadata/uid", pod.UID}, gateTest(gate, c.cfg.Gate()), gateRemoval(gate)})

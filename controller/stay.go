@@ -102,12 +102,29 @@ func (c *Controller) stays(pod *corev1.Pod, rows []ledger.Row) {
 	}
 }
 
-// staysNoMore notes that no node needs a pod's PKeys any more: UFM was seen without its
-// GUIDs, or it never came to a node.
-func (c *Controller) staysNoMore(uid types.UID) {
-	if c.budget != nil && c.budget.Gone(uid) {
+// staysGated notes that a pod was not let go after all. It wakes nobody: whoever is refused
+// again and again would wake itself.
+func (c *Controller) staysGated(uid types.UID, gate int) {
+	if c.budget != nil && gate >= 0 {
+		c.budget.Gone(uid)
+	}
+}
+
+// freeEntries notes that no node needs a pod's PKeys any more, if it is so.
+func (c *Controller) freeEntries(uid types.UID) {
+	if c.budget == nil || slices.ContainsFunc(c.ledger.OfPod(uid), c.needsEntries) {
+		return
+	}
+	if c.budget.Gone(uid) {
 		c.wakeCrowded()
 	}
+}
+
+// needsEntries reports whether a row's PKeys take up entries of a node's table: until UFM
+// was seen without its GUID, unless that never came to a node. With add-only UFM never is:
+// the pod's end must do, when its VF puts the GUID away.
+func (c *Controller) needsEntries(r ledger.Row) bool {
+	return r.State == ledger.Assigned || r.State == ledger.Leaving && r.Node != "" && c.cfg.Policy != AddOnly
 }
 
 func (c *Controller) wakeCrowded() {
@@ -123,7 +140,7 @@ func (c *Controller) countStays() error {
 	}
 	byPod := map[types.UID][]ledger.Row{}
 	c.ledger.Each(func(r ledger.Row) {
-		if r.State != ledger.Held {
+		if c.needsEntries(r) {
 			byPod[r.UID] = append(byPod[r.UID], r)
 		}
 	})

@@ -54,7 +54,7 @@ func (c *Controller) syncOnce(ctx context.Context) error {
 	c.judgeMembers()
 	c.quota.forgetAll() // what was not counted as it happened is counted now
 	c.refusals.prune(c.now())
-	err := errors.Join(c.collectGarbage(ctx), c.sweep(ctx))
+	err := errors.Join(c.storeUnclaimed(ctx), c.collectGarbage(ctx), c.sweep(ctx))
 	for _, key := range c.pending.all() {
 		c.pods.Add(key)
 	}
@@ -156,6 +156,16 @@ func (c *Controller) judgeMembers() {
 		}
 		c.rec.Log(record.MembersUnclaimed, f)
 	}
+}
+
+// storeUnclaimed lets the next leader know which GUIDs nobody may get, also those that UFM
+// does not show any more by then.
+func (c *Controller) storeUnclaimed(ctx context.Context) error {
+	if c.cfg.Policy == DryRun {
+		return nil
+	}
+	c.ledger.SetUnclaimed(c.unclaimed.all())
+	return c.store.CommitAll(ctx)
 }
 
 // drift counts the members that were in their partition and no longer are, as opposed

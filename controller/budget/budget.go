@@ -50,11 +50,11 @@ func (b *Budget) Land(pod types.UID, pkeys []pkey.PKey) bool {
 	// Where all PKeys of the cluster fit into one table, no node need be looked at.
 	if len(b.all)+len(pkeys) > b.room {
 		for node := range b.nodes {
-			if b.with(node, pkeys) > b.room {
+			if !b.fits(node, pkeys) {
 				return false
 			}
 		}
-		if b.with("", pkeys) > b.room {
+		if !b.fits("", pkeys) {
 			return false
 		}
 	}
@@ -70,7 +70,7 @@ func (b *Budget) Choose(pod types.UID, pkeys []pkey.PKey, nodes []string) (avoid
 	b.drop(pod)
 	shunned := map[string]bool{}
 	for _, node := range nodes {
-		if b.with(node, pkeys) > b.room {
+		if !b.fits(node, pkeys) {
 			shunned[node] = true
 			avoid = append(avoid, node)
 		}
@@ -86,9 +86,12 @@ func (b *Budget) Choose(pod types.UID, pkeys []pkey.PKey, nodes []string) (avoid
 func (b *Budget) LetGo(pod types.UID, pkeys []pkey.PKey) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, known := b.stays[pod]; !known {
-		b.put(pod, stay{pkeys: pkeys})
+	s, known := b.stays[pod]
+	if known && slices.Equal(s.pkeys, pkeys) {
+		return
 	}
+	b.drop(pod)
+	b.put(pod, stay{pkeys: pkeys, avoid: s.avoid}) // what it was kept from it still is
 }
 
 // Bound notes that a pod came to a node. If that is news, over is how many entries the
@@ -115,6 +118,12 @@ func (b *Budget) Gone(pod types.UID) (news bool) {
 
 // Entries is the size of a node's table, the default PKey's entry among them.
 func (b *Budget) Entries() int { return b.room + 1 }
+
+// fits reports whether a pod with these PKeys can come to a node as well. Most nodes have
+// room for all that may come, whatever that is, and need no counting.
+func (b *Budget) fits(node string, pkeys []pkey.PKey) bool {
+	return len(b.nodes[node])+len(b.landing)+len(pkeys) <= b.room || b.with(node, pkeys) <= b.room
+}
 
 // with is how many PKeys a node has to hold if a pod with these comes to it as well; "" is
 // a node without pods.

@@ -116,3 +116,31 @@ func TestAPodThatCameUnaskedIsCounted(t *testing.T) {
 		t.Error("there is a node that may get both")
 	}
 }
+
+func TestAPodThatIsEditedBeforeItHasANodeCountsAsItIsNow(t *testing.T) {
+	b := New(2)
+	b.Bound("there", []pkey.PKey{0x1}, "a")
+	if _, ok := b.Choose("edited", []pkey.PKey{0x2}, []string{"a", "b"}); !ok {
+		t.Fatal("there is room")
+	}
+	b.LetGo("edited", []pkey.PKey{0x3})
+	if _, ok := b.Choose("next", []pkey.PKey{0x2}, []string{"b"}); ok {
+		t.Error("what it needs by now is not counted")
+	}
+	if avoid, ok := b.Choose("like", []pkey.PKey{0x1}, []string{"a", "b"}); !ok || !slices.Equal(avoid, []string{"b"}) {
+		t.Errorf("what it was kept from it is no longer: another avoids %v, ok %t", avoid, ok)
+	}
+}
+
+func BenchmarkAPodWhereMostNodesAreNearlyFull(b *testing.B) {
+	budget := New(128)
+	for i := range 2000 {
+		budget.Bound(types.UID(fmt.Sprint("on", i)), []pkey.PKey{pkey.PKey(1 + i%300)}, fmt.Sprint("node", i/8))
+	}
+	for i := range 100 {
+		budget.LetGo(types.UID(fmt.Sprint("comes", i)), []pkey.PKey{pkey.PKey(1 + i)})
+	}
+	for b.Loop() {
+		budget.Land("next", []pkey.PKey{5})
+	}
+}

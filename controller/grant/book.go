@@ -101,10 +101,10 @@ func (b *Book) mayUse(namespace string, e *entry) error {
 	}
 	set, known := b.namespaces[namespace]
 	switch {
+	case !known: // a selector of what labels are not would match none at all
+		return fmt.Errorf("%w: the labels of namespace %s are not known yet", ErrNotYet, namespace)
 	case e.selector.Matches(set):
 		return nil
-	case !known:
-		return fmt.Errorf("%w: the labels of namespace %s are not known yet", ErrNotYet, namespace)
 	}
 	return &DeniedError{Namespace: namespace, PKey: e.pkey, Partition: e.name}
 }

@@ -280,3 +280,29 @@ func TestOnlyWhatMattersIsAChange(t *testing.T) {
 		t.Errorf("the change (-want +got):\n%s", diff)
 	}
 }
+
+func TestASelectorOfWhatLabelsAreNotWaitsForTheLabels(t *testing.T) {
+	others := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "team", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"red"}}}}
+	b := NewBook([]*v1alpha1.Partition{part("p", spec{PKey: "0x6", Namespaces: others})}, spaces(), Policy{})
+	if _, err := b.Resolve("seen-before-its-labels", []attach.Claim{full(6, "")}); !errors.Is(err, ErrNotYet) {
+		t.Errorf("a namespace that may be red gets in: %v", err)
+	}
+	if _, err := b.Resolve("bare", []attach.Claim{full(6, "")}); err != nil {
+		t.Errorf("one without labels does not: %v", err)
+	}
+}
+
+func TestWhoJoinedKeepsWhatTheNetworkGaveThoughNobodyIsGrantedIt(t *testing.T) {
+	b := NewBook([]*v1alpha1.Partition{
+		part("blue", spec{PKey: "0x5", Also: []v1alpha1.PartitionRef{{Name: "storage"}, {Name: "lost"}, {Name: "waits"}}}, dying),
+		part("storage", spec{PKey: "0x20"}), part("waits", spec{}),
+	}, spaces(), Policy{Require: true})
+	claims := []attach.Claim{full(0, "blue"), beside(5, "", pkey.Full), beside(7, "", pkey.Full), beside(0, "lost", pkey.Full), beside(0, "waits", pkey.Full)}
+	want := []attach.Claim{full(5, "blue"), beside(7, "", pkey.Full), {PKey: 0x20, Partition: "storage", Mode: pkey.Mode{Membership: pkey.Limited}, IPoIB: true}}
+	if diff := cmp.Diff(want, b.Joined(claims)); diff != "" {
+		t.Errorf("claims (-want +got):\n%s", diff)
+	}
+	if claims[0].PKey != 0 {
+		t.Error("the network's own claims were changed")
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -39,13 +38,6 @@ type Watcher struct {
 }
 
 var _ Grants = (*Watcher)(nil)
-
-// Change is what differs between two Books.
-type Change struct {
-	Partitions map[string]bool    // that came, went, or say something else
-	PKeys      map[pkey.PKey]bool // that they have or had
-	Namespaces map[string]bool    // whose labels are others
-}
 
 // NamespaceType is what a cache must know namespaces as: nothing but metadata is read.
 func NamespaceType() *metav1.PartialObjectMetadata {
@@ -210,50 +202,6 @@ func (w *Watcher) readNamespaces(ctx context.Context) (map[string]labels.Set, er
 	return spaces, nil
 }
 
-// compare says what differs between two Books. Members counted in a status do not.
-func compare(old, next *Book, withNamespaces bool) Change {
-	c := Change{Partitions: map[string]bool{}, PKeys: map[pkey.PKey]bool{}, Namespaces: map[string]bool{}}
-	for name := range union(old.byName, next.byName) {
-		a, b := old.byName[name], next.byName[name]
-		if a != nil && b != nil && a.equal(b) {
-			continue
-		}
-		c.Partitions[name] = true
-		for _, e := range []*entry{a, b} {
-			if e != nil && e.pkey != 0 {
-				c.PKeys[e.pkey] = true
-			}
-		}
-	}
-	if !withNamespaces {
-		return c
-	}
-	for name := range union(old.namespaces, next.namespaces) {
-		a, had := old.namespaces[name]
-		if b, has := next.namespaces[name]; had != has || !maps.Equal(a, b) {
-			c.Namespaces[name] = true
-		}
-	}
-	return c
-}
-
-func (e *entry) equal(o *entry) bool {
-	return e.pkey == o.pkey && e.winner == o.winner && e.part.UID == o.part.UID &&
-		e.part.DeletionTimestamp.IsZero() == o.part.DeletionTimestamp.IsZero() &&
-		equality.Semantic.DeepEqual(e.part.Spec, o.part.Spec)
-}
-
-func union[V any](a, b map[string]V) map[string]bool {
-	all := make(map[string]bool, len(a))
-	for k := range a {
-		all[k] = true
-	}
-	for k := range b {
-		all[k] = true
-	}
-	return all
-}
-
 // OnChange lets f hear of every Change from now on. f is called one at a time, when
 // Resolve answers by the new Book already, and must not block.
 func (w *Watcher) OnChange(f func(Change)) {
@@ -292,6 +240,9 @@ func (w *Watcher) Resolve(namespace string, claims []attach.Claim) ([]attach.Cla
 	}
 	return b.Resolve(namespace, claims)
 }
+
+// Joined are the present Book's.
+func (w *Watcher) Joined(claims []attach.Claim) []attach.Claim { return w.Book().Joined(claims) }
 
 // Terms are the present Book's.
 func (w *Watcher) Terms(p pkey.PKey) (Terms, bool) { return w.Book().Terms(p) }

@@ -171,7 +171,7 @@ func (r *Reconciler) changed(ctx context.Context, change grant.Change) {
 // list reads this fabric's Partitions; they are not to be changed.
 func (r *Reconciler) list(ctx context.Context, from client.Reader) ([]v1alpha1.Partition, error) {
 	var list v1alpha1.PartitionList
-	if err := from.List(ctx, &list, client.MatchingLabelsSelector{Selector: r.cfg.Mine}); err != nil {
+	if err := from.List(ctx, &list, client.MatchingLabelsSelector{Selector: r.cfg.Mine}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list partitions: %w", err)
 	}
 	return list.Items, nil
