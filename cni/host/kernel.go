@@ -3,7 +3,8 @@
 // of the project that touches either; package hostfake has one for tests.
 //
 // Devices are found by PCI address and held by index, never by name: udev renames
-// netdevs, parallel rebinds swap the names of RDMA devices, and a device that moves
+// netdevs, parallel rebinds swap the names of RDMA devices, two of them in different
+// namespaces can have one name (Linux 7.3 and later), and a device that moves
 // between namespaces can come back under another name. Every look-up says in which
 // namespace it looks, because moving the RDMA device of an InfiniBand VF destroys its
 // IPoIB netdev and makes a new one, in the host's namespace (Linux up to 6.16) or beside
@@ -116,8 +117,8 @@ type Addresses interface {
 
 // Children is about the IPoIB netdevs for further PKeys of a port.
 type Children interface {
-	// AddChild is `ip link add link I name NAME type ipoib pkey ENTRY`; entry has the
-	// membership bit, as in the port's table.
+	// AddChild is `ip link add link I name NAME type ipoib pkey ENTRY`. The netdev
+	// always has the membership bit, whatever entry says: the kernel sets it.
 	AddChild(ctx context.Context, ns NetNS, parent int, name string, entry uint16) error
 	// DeleteNetdev is `ip link delete dev I`; one that is gone is no error.
 	DeleteNetdev(ctx context.Context, ns NetNS, index int) error
@@ -128,8 +129,12 @@ type RDMA interface {
 	// RDMADevice is the function's RDMA device if ns shows it, else ErrNotFound. In
 	// shared mode every namespace shows all of them.
 	RDMADevice(ctx context.Context, ns NetNS, pci PCI) (RDMADevice, error)
-	// MoveRDMA is `rdma dev set DEV netns NS`. It needs exclusive mode.
+	// MoveRDMA is `rdma dev set DEV netns NS`. It needs exclusive mode. Since Linux 7.3 it
+	// fails with EEXIST where a device of NS has the name of this one.
 	MoveRDMA(ctx context.Context, from NetNS, index uint32, to NetNS) error
+	// RenameRDMA is `rdma dev set DEV name NAME`. Names are the whole node's up to Linux 7.2,
+	// and a namespace's since.
+	RenameRDMA(ctx context.Context, ns NetNS, index uint32, name string) error
 	// Port reads the device's first port out of the sysfs of ns.
 	Port(ctx context.Context, ns NetNS, pci PCI) (Port, error)
 }

@@ -22,14 +22,18 @@ func linkAt(index int) netlink.Link {
 func (h *Host) Netdev(_ context.Context, ns NetNS, pci PCI) (Netdev, error) {
 	var found Netdev
 	err := h.sysfsAt(ns, func(sysfs string) error {
-		index, children, err := netdevIndexStable(sysfs, pci)
+		index, err := netdevIndexStable(sysfs, pci)
 		if err != nil {
 			return err
 		}
-		return h.netlinkAt(ns, unix.NETLINK_ROUTE, func(handle *netlink.Handle) (err error) {
-			found, err = describe(handle, index, children)
+		err = h.netlinkAt(ns, unix.NETLINK_ROUTE, func(handle *netlink.Handle) (err error) {
+			found, err = describe(handle, index)
 			return err
 		})
+		if err == nil && len(found.Addr) == ipoibAddrLen {
+			found.Children, err = children(ns, index)
+		}
+		return err
 	})
 	if err != nil {
 		return Netdev{}, fmt.Errorf("looking for the netdev of %s in %s: %w", pci, ns, gone(err))
@@ -39,32 +43,22 @@ func (h *Host) Netdev(_ context.Context, ns NetNS, pci PCI) (Netdev, error) {
 
 // netdevIndexStable looks again when a netdev was renamed between the listing of its
 // folder and the reading of its index.
-func netdevIndexStable(sysfs string, pci PCI) (index int, children []int, err error) {
+func netdevIndexStable(sysfs string, pci PCI) (index int, err error) {
 	for range 5 {
-		if index, children, err = netdevIndex(sysfs, pci); err == nil {
+		if index, err = netdevIndex(sysfs, pci); err == nil {
 			break
 		}
 	}
-	return index, children, err
+	return index, err
 }
 
-func describe(handle *netlink.Handle, index int, children []int) (Netdev, error) {
+func describe(handle *netlink.Handle, index int) (Netdev, error) {
 	link, err := handle.LinkByIndex(index)
 	if err != nil {
 		return Netdev{}, err
 	}
 	attrs := link.Attrs()
-	d := Netdev{Index: index, Name: attrs.Name, Up: attrs.RawFlags&unix.IFF_UP != 0, Carrier: attrs.RawFlags&unix.IFF_RUNNING != 0, MTU: attrs.MTU, Addr: attrs.HardwareAddr}
-	for _, i := range children {
-		child, err := handle.LinkByIndex(i)
-		if err != nil {
-			return Netdev{}, err
-		}
-		if ipoib, ok := child.(*netlink.IPoIB); ok {
-			d.Children = append(d.Children, Child{Index: i, Name: child.Attrs().Name, Entry: ipoib.Pkey})
-		}
-	}
-	return d, nil
+	return Netdev{Index: index, Name: attrs.Name, Up: attrs.RawFlags&unix.IFF_UP != 0, Carrier: attrs.RawFlags&unix.IFF_RUNNING != 0, MTU: attrs.MTU, Addr: attrs.HardwareAddr}, nil
 }
 
 // MoveNetdev implements Netdevs.
@@ -173,30 +167,6 @@ func (h *Host) SetNetdevAddr(_ context.Context, ns NetNS, index int, addr MAC) e
 	})
 	if err != nil {
 		return fmt.Errorf("setting the address of netdev %d in %s to %s: %w", index, ns, addr, gone(err))
-	}
-	return nil
-}
-
-// AddChild implements Children.
-func (h *Host) AddChild(_ context.Context, ns NetNS, parent int, name string, entry uint16) error {
-	err := h.netlinkAt(ns, unix.NETLINK_ROUTE, func(handle *netlink.Handle) error {
-		attrs := netlink.NewLinkAttrs()
-		attrs.Name, attrs.ParentIndex = name, parent
-		return handle.LinkAdd(&netlink.IPoIB{LinkAttrs: attrs, Pkey: entry, Mode: netlink.IPOIB_MODE_DATAGRAM})
-	})
-	if err != nil {
-		return fmt.Errorf("adding IPoIB netdev %s for pkey %#04x in %s: %w", name, entry, ns, gone(err))
-	}
-	return nil
-}
-
-// DeleteNetdev implements Children.
-func (h *Host) DeleteNetdev(_ context.Context, ns NetNS, index int) error {
-	err := h.netlinkAt(ns, unix.NETLINK_ROUTE, func(handle *netlink.Handle) error {
-		return handle.LinkDel(linkAt(index))
-	})
-	if err = gone(err); err != nil && !errors.Is(err, ErrNotFound) {
-		return fmt.Errorf("deleting netdev %d in %s: %w", index, ns, err)
 	}
 	return nil
 }

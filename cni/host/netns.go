@@ -32,9 +32,19 @@ func (n NetNS) open() (netns.NsHandle, error) {
 	return handle, err
 }
 
+// within calls f with its thread in the namespace, for what the kernel asks of the thread
+// and not of a socket. A thread that cannot come back ends with its goroutine: nobody else
+// gets it.
+func (n NetNS) within(f func() error) error {
+	if n == Home {
+		return f()
+	}
+	return noNetNS(ns.WithNetNSPath(string(n), func(ns.NetNS) error { return f() }))
+}
+
 // NetNSID implements Node. The inode of a namespace would not do: the next one gets it.
 func (h *Host) NetNSID(_ context.Context, n NetNS) (id string, err error) {
-	err = ns.WithNetNSPath(string(n), func(ns.NetNS) error {
+	err = n.within(func() error {
 		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return err
@@ -48,7 +58,7 @@ func (h *Host) NetNSID(_ context.Context, n NetNS) (id string, err error) {
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("identifying network namespace %s: %w", n, noNetNS(err))
+		return "", fmt.Errorf("identifying network namespace %s: %w", n, err)
 	}
 	return id, nil
 }
@@ -103,12 +113,12 @@ func (h *Host) sysfsAt(n NetNS, f func(base string) error) error {
 		return f(h.paths.Sysfs)
 	}
 	var mount *os.File
-	err := ns.WithNetNSPath(string(n), func(ns.NetNS) (err error) {
+	err := n.within(func() (err error) {
 		mount, err = mountSysfs()
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("mounting sysfs of %s: %w", n, noNetNS(err))
+		return fmt.Errorf("mounting sysfs of %s: %w", n, err)
 	}
 	defer mount.Close()
 	return f(fmt.Sprintf("/proc/self/fd/%d", mount.Fd()))

@@ -80,9 +80,29 @@ func (h *Host) moveRDMA(from NetNS, index uint32, to NetNS) error {
 		return err
 	}
 	defer target.Close()
-	return h.netlinkAt(from, unix.NETLINK_RDMA, func(handle *netlink.Handle) error {
-		return handle.RdmaLinkSetNsFd(&netlink.RdmaLink{Attrs: netlink.RdmaLinkAttrs{Index: index}}, uint32(target))
+	// The kernel compares the device's namespace with that of the calling thread, not of the
+	// socket (rdma_dev_change_netns), and says ENODEV when they differ.
+	return from.within(func() error {
+		return h.netlinkAt(Home, unix.NETLINK_RDMA, func(handle *netlink.Handle) error {
+			return handle.RdmaLinkSetNsFd(rdmaAt(index), uint32(target))
+		})
 	})
+}
+
+// RenameRDMA implements RDMA.
+func (h *Host) RenameRDMA(_ context.Context, ns NetNS, index uint32, name string) error {
+	err := h.netlinkAt(ns, unix.NETLINK_RDMA, func(handle *netlink.Handle) error {
+		return handle.RdmaLinkSetName(rdmaAt(index), name)
+	})
+	if err != nil {
+		return fmt.Errorf("renaming RDMA device %d in %s to %s: %w", index, ns, name, gone(err))
+	}
+	return nil
+}
+
+// rdmaAt stands for the RDMA device with an index, whatever its name.
+func rdmaAt(index uint32) *netlink.RdmaLink {
+	return &netlink.RdmaLink{Attrs: netlink.RdmaLinkAttrs{Index: index}}
 }
 
 // Port implements RDMA.

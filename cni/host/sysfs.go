@@ -73,34 +73,32 @@ func linkBase(path string) (string, error) {
 	return filepath.Base(target), nil
 }
 
-// netdevIndex finds the ifindex of a function's netdev. IPoIB children stand in the same
-// folder, but hang on another netdev (iflink); a function with two ports has a netdev
-// for each, of which the first counts.
-func netdevIndex(sysfs string, pci PCI) (index int, children []int, err error) {
+// netdevIndex finds the ifindex of a function's netdev. One that hangs on another (iflink),
+// as some drivers' IPoIB children in the same folder, is not it; a function with two ports
+// has a netdev for each, of which the first counts.
+func netdevIndex(sysfs string, pci PCI) (index int, err error) {
 	dir := filepath.Join(functionDir(sysfs, pci), "net")
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return 0, nil, fmt.Errorf("netdev of %s: %w", pci, notFound(err))
+		return 0, fmt.Errorf("netdev of %s: %w", pci, notFound(err))
 	}
 	for _, e := range entries {
 		own, err := readInt(filepath.Join(dir, e.Name(), "ifindex"))
 		if err != nil {
-			return 0, nil, fmt.Errorf("netdev of %s: %w", pci, err)
+			return 0, fmt.Errorf("netdev of %s: %w", pci, err)
 		}
 		parent, err := readInt(filepath.Join(dir, e.Name(), "iflink"))
 		switch {
 		case err != nil:
-			return 0, nil, fmt.Errorf("netdev of %s: %w", pci, err)
-		case parent != own:
-			children = append(children, own)
-		case index == 0 || own < index:
+			return 0, fmt.Errorf("netdev of %s: %w", pci, err)
+		case parent == own && (index == 0 || own < index):
 			index = own
 		}
 	}
 	if index == 0 {
-		return 0, nil, fmt.Errorf("netdev of %s: %w", pci, ErrNotFound)
+		return 0, fmt.Errorf("netdev of %s: %w", pci, ErrNotFound)
 	}
-	return index, children, nil
+	return index, nil
 }
 
 // rdmaName finds the name of a function's RDMA device; two are one too many to choose.

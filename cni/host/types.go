@@ -173,7 +173,7 @@ type Netdev struct {
 type Child struct {
 	Index int
 	Name  string
-	Entry uint16 // the PKey with the membership bit
+	Entry uint16 // the PKey, its top bit always set: the membership is not to be had from it
 }
 
 // RDMADevice is a device of the RDMA subsystem. The index outlives moves and renames.

@@ -26,7 +26,7 @@ func (h *Host) VFConfig(_ context.Context, vf VF) (VFConfig, error) {
 }
 
 func (h *Host) vfConfig(vf VF) (VFConfig, error) {
-	index, _, err := netdevIndex(h.paths.Sysfs, vf.PF)
+	index, err := netdevIndex(h.paths.Sysfs, vf.PF)
 	if err != nil {
 		return VFConfig{}, err
 	}
@@ -88,6 +88,7 @@ func parseVFInfo(info []byte) (config VFConfig, number int, err error) {
 		return config, 0, err
 	}
 	number = -1
+	infiniband := false
 	for _, a := range attrs {
 		switch v := a.Value; {
 		case a.Attr.Type == nl.IFLA_VF_MAC && len(v) >= 10:
@@ -96,10 +97,17 @@ func parseVFInfo(info []byte) (config VFConfig, number int, err error) {
 		case a.Attr.Type == nl.IFLA_VF_LINK_STATE && len(v) >= 8:
 			config.LinkState = LinkState(binary.NativeEndian.Uint32(v[4:]))
 		case a.Attr.Type == nl.IFLA_VF_IB_NODE_GUID && len(v) >= 16:
+			infiniband = true // no other driver has GUIDs to tell
 			config.NodeGUID = guid.GUID(binary.NativeEndian.Uint64(v[8:]))
 		case a.Attr.Type == nl.IFLA_VF_IB_PORT_GUID && len(v) >= 16:
 			config.PortGUID = guid.GUID(binary.NativeEndian.Uint64(v[8:]))
 		}
+	}
+	// The kernel fills in an Ethernet VF's settings for an InfiniBand one, too: as the MAC the
+	// first bytes of the PF's own address, which change with its queue pair.
+	if infiniband {
+		config.Ethernet = Ethernet{}
+		return config, number, nil
 	}
 	parseVFEthernet(attrs, &config.Ethernet)
 	return config, number, nil
@@ -132,7 +140,7 @@ func (h *Host) SetVFLinkState(_ context.Context, vf VF, state LinkState) error {
 }
 
 func (h *Host) withPF(vf VF, f func(*netlink.Handle, netlink.Link) error) error {
-	index, _, err := netdevIndex(h.paths.Sysfs, vf.PF)
+	index, err := netdevIndex(h.paths.Sysfs, vf.PF)
 	if err != nil {
 		return err
 	}

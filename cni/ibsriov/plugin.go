@@ -199,7 +199,7 @@ func (j *job) inspectDevices(ctx context.Context) error {
 	if err := j.Adopt(ctx, j.rec, &j.device); err != nil {
 		return err
 	}
-	if err := j.NeedRDMA(ctx, j.pci); err != nil {
+	if err := j.InspectRDMA(ctx, j.rec); err != nil {
 		return err
 	}
 	var err error

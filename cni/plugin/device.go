@@ -14,7 +14,7 @@ import (
 )
 
 // DeviceStep comes first, so that its Undo comes last: the device is bound to its
-// driver, at home, and its netdev has the name it had.
+// driver, at home, and its netdev and RDMA device have the names they had.
 func (e *Env) DeviceStep(rec *record.Record) txn.Step {
 	return txn.Step{Name: record.StepDevice, Undo: func(ctx context.Context) error { return e.bringHome(ctx, rec) }}
 }
@@ -43,7 +43,7 @@ func (e *Env) bringHome(ctx context.Context, rec *record.Record) error {
 			return err
 		}
 	}
-	return e.restoreNetdev(ctx, rec)
+	return errors.Join(UnlessGone(e.restoreRDMA(ctx, rec)), e.restoreNetdev(ctx, rec))
 }
 
 func (e *Env) awaitHome(ctx context.Context, rec *record.Record) error {

@@ -48,11 +48,14 @@ func (e *Env) Adopt(ctx context.Context, rec *record.Record, d *host.Device) err
 	return nil
 }
 
-// NeedRDMA waits for the device's RDMA device at home, and says why it may not be there.
-func (e *Env) NeedRDMA(ctx context.Context, pci host.PCI) error {
-	if _, err := e.AwaitRDMA(ctx, pci); err != nil {
+// InspectRDMA waits for the device's RDMA device at home and writes down its name, or says why
+// it may not be there.
+func (e *Env) InspectRDMA(ctx context.Context, rec *record.Record) error {
+	d, err := e.AwaitRDMA(ctx, host.PCI(rec.Device))
+	if err != nil {
 		return fmt.Errorf("%w; is it in another pod, or is mlx5_ib not loaded?", err)
 	}
+	rec.Original.RDMA = d.Name
 	return nil
 }
 

@@ -13,39 +13,6 @@ import (
 	"github.com/ibfabric/ibfabric/cni/txn"
 )
 
-// RDMAStep moves the RDMA device into the pod. For InfiniBand it comes before
-// NetdevStep: the move makes the netdev anew. For RoCE it comes after.
-func (e *Env) RDMAStep(rec *record.Record) txn.Step {
-	pci, pod := host.PCI(rec.Device), host.NetNS(rec.NetNS)
-	return txn.Step{
-		Name: record.StepRDMA,
-		Do: func(ctx context.Context) error {
-			// Again, as a rebind since has made another one, under another index.
-			d, err := e.AwaitRDMA(ctx, pci)
-			if err != nil {
-				return err
-			}
-			if err := e.Kernel.MoveRDMA(ctx, host.Home, d.Index, pod); err != nil {
-				return err
-			}
-			e.Log.Info("RDMA device moved", zap.String("device", rec.Device), zap.String("rdma", d.Name))
-			return nil
-		},
-		Undo: func(ctx context.Context) error {
-			// At home, or on its way there: DeviceStep waits. In shared mode it never left.
-			if _, err := e.Kernel.RDMADevice(ctx, host.Home, pci); err == nil || pod == host.Home {
-				return nil
-			}
-			// The request must come from the namespace that has it: no other sees it.
-			d, err := e.Kernel.RDMADevice(ctx, pod, pci)
-			if err == nil {
-				err = e.Kernel.MoveRDMA(ctx, pod, d.Index, host.Home)
-			}
-			return UnlessGone(err)
-		},
-	}
-}
-
 // NetdevStep moves the netdev into the pod under the interface's name and raises it.
 func (e *Env) NetdevStep(rec *record.Record) txn.Step {
 	return txn.Step{

@@ -69,7 +69,7 @@ func Add(ctx context.Context, env *plugin.Env, req plugin.Request) (*types100.Re
 	case !errors.Is(err, host.ErrNotFound):
 		return nil, err
 	default:
-		if err := inspect(ctx, env, device); err != nil {
+		if err := inspect(ctx, env, rec); err != nil {
 			return nil, err
 		}
 	}
@@ -98,11 +98,12 @@ func deviceOf(conf config, req plugin.Request, result *types100.Result) (host.PC
 	return device, nil
 }
 
-func inspect(ctx context.Context, env *plugin.Env, device host.PCI) error {
+func inspect(ctx context.Context, env *plugin.Env, rec *record.Record) error {
+	device := host.PCI(rec.Device)
 	if _, err := env.FindDevice(ctx, device); err != nil {
 		return err
 	}
-	if err := env.NeedRDMA(ctx, device); err != nil {
+	if err := env.InspectRDMA(ctx, rec); err != nil {
 		return err
 	}
 	// The netdev went into the pod before, by another plugin, and the move of an InfiniBand

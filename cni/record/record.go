@@ -67,6 +67,7 @@ type Original struct {
 	Driver    string    `json:"driver,omitempty"`
 	Name      string    `json:"name,omitempty"` // of its netdev
 	Up        bool      `json:"up,omitempty"`   // so was its netdev
+	RDMA      string    `json:"rdma,omitempty"` // the name of its RDMA device; "" when left alone
 	NodeGUID  GUID      `json:"nodeGUID"`       // as the PF had them
 	PortGUID  GUID      `json:"portGUID"`
 	LinkState string    `json:"linkState,omitempty"` // auto, enable, disable

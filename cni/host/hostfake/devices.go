@@ -125,6 +125,9 @@ func (k *Kernel) SetNetdevAddr(_ context.Context, ns host.NetNS, index int, addr
 	return nil
 }
 
+// membership is the bit that the kernel gives every child (ipoib_new_child_link).
+const membership = 0x8000
+
 // AddChild implements host.Children.
 func (k *Kernel) AddChild(_ context.Context, ns host.NetNS, parent int, name string, entry uint16) error {
 	k.mu.Lock()
@@ -137,7 +140,7 @@ func (k *Kernel) AddChild(_ context.Context, ns host.NetNS, parent int, name str
 		return fmt.Errorf("adding netdev %s in %s: %w", name, ns, syscall.EEXIST)
 	}
 	k.lastIndex++
-	n.Children = append(n.Children, host.Child{Index: k.lastIndex, Name: name, Entry: entry})
+	n.Children = append(n.Children, host.Child{Index: k.lastIndex, Name: name, Entry: entry | membership})
 	return nil
 }
 
@@ -177,6 +180,28 @@ func (k *Kernel) RDMADevice(_ context.Context, ns host.NetNS, pci host.PCI) (hos
 	return f.dev.rdma, nil
 }
 
+// rdmaNames are the names of RDMA devices that no other can have in a namespace.
+func (k *Kernel) rdmaNames(ns host.NetNS) map[string]bool {
+	taken := map[string]bool{}
+	for _, f := range k.functions {
+		if f.dev != nil && (f.dev.ns == ns || k.options.Generation != PodNames) {
+			taken[f.dev.rdma.Name] = true
+		}
+	}
+	return taken
+}
+
+// rdmaHome is what the end of a namespace does to its RDMA device: it comes, under a name of
+// the kernel's choice if its own is taken.
+func (k *Kernel) rdmaHome(d *device) {
+	if d.ns == nowhere && k.options.Generation == PodNames {
+		if k.rdmaNames(host.Home)[d.rdma.Name] {
+			d.rdma.Name = fmt.Sprint("ibdev", d.rdma.Index)
+		}
+	}
+	d.ns = host.Home
+}
+
 // MoveRDMA implements host.RDMA. It resets the device's clients: an IPoIB netdev ends,
 // wherever it is, and a new one is made. An Ethernet card's netdev is no client.
 func (k *Kernel) MoveRDMA(_ context.Context, from host.NetNS, index uint32, to host.NetNS) error {
@@ -193,6 +218,9 @@ func (k *Kernel) MoveRDMA(_ context.Context, from host.NetNS, index uint32, to h
 		if f.dev == nil || f.dev.rdma.Index != index || f.dev.ns != from {
 			continue
 		}
+		if k.rdmaNames(to)[f.dev.rdma.Name] && to != from && k.options.Generation == PodNames {
+			return fmt.Errorf("moving RDMA device %s to %s: %w", f.dev.rdma.Name, to, syscall.EEXIST)
+		}
 		f.dev.ns = to
 		if f.ethernet {
 			return nil
@@ -205,6 +233,24 @@ func (k *Kernel) MoveRDMA(_ context.Context, from host.NetNS, index uint32, to h
 		return nil
 	}
 	return fmt.Errorf("RDMA device %d in %s: %w", index, from, host.ErrNotFound)
+}
+
+// RenameRDMA implements host.RDMA.
+func (k *Kernel) RenameRDMA(_ context.Context, ns host.NetNS, index uint32, name string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, f := range k.functions {
+		k.settle(f)
+		if f.dev == nil || f.dev.rdma.Index != index || f.dev.ns != ns {
+			continue
+		}
+		if f.dev.rdma.Name != name && k.rdmaNames(ns)[name] {
+			return fmt.Errorf("renaming RDMA device %s in %s to %s: %w", f.dev.rdma.Name, ns, name, syscall.EEXIST)
+		}
+		f.dev.rdma.Name = name
+		return nil
+	}
+	return fmt.Errorf("RDMA device %d in %s: %w", index, ns, host.ErrNotFound)
 }
 
 // Port implements host.RDMA.

@@ -204,6 +204,10 @@ func (s *Faults) MoveRDMA(ctx context.Context, from host.NetNS, index uint32, to
 	return s.do("MoveRDMA", func() error { return s.kernel.MoveRDMA(ctx, from, index, to) })
 }
 
+func (s *Faults) RenameRDMA(ctx context.Context, ns host.NetNS, index uint32, name string) error {
+	return s.do("RenameRDMA", func() error { return s.kernel.RenameRDMA(ctx, ns, index, name) })
+}
+
 func (s *Faults) Port(ctx context.Context, ns host.NetNS, pci host.PCI) (host.Port, error) {
 	return at(s, "Port", func() (host.Port, error) { return s.kernel.Port(ctx, ns, pci) })
 }

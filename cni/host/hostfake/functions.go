@@ -28,7 +28,7 @@ func (k *Kernel) settle(f *function) {
 		return
 	}
 	if !d.back.IsZero() && !now.Before(d.back) {
-		d.ns = host.Home
+		k.rdmaHome(d)
 		k.netdevHome(f, d)
 		d.back = time.Time{}
 	}
@@ -79,7 +79,7 @@ func (k *Kernel) probe(f *function) {
 	if m := f.config.Ethernet.MAC; m != (host.MAC{}) {
 		d.node = guid.GUID(m[0])<<56 | guid.GUID(m[1])<<48 | guid.GUID(m[2])<<40 | 0xfffe<<24 | guid.GUID(m[3])<<16 | guid.GUID(m[4])<<8 | guid.GUID(m[5])
 	}
-	d.rdma = host.RDMADevice{Index: k.lastRDMA, Name: k.freeRDMAName()}
+	d.rdma = host.RDMADevice{Index: k.lastRDMA, Name: firstFree("mlx5_", k.rdmaNames(host.Home))}
 	k.makeNetdev(f, d, host.Home, time.Now())
 	f.dev = d
 }
@@ -109,16 +109,6 @@ func etherAddr(f *function) []byte {
 		m = host.MAC{0x02, 0xbb, 0, 0, byte(f.vf.Index >> 8), byte(f.vf.Index)}
 	}
 	return m[:]
-}
-
-func (k *Kernel) freeRDMAName() string {
-	taken := map[string]bool{}
-	for _, f := range k.functions {
-		if f.dev != nil {
-			taken[f.dev.rdma.Name] = true
-		}
-	}
-	return firstFree("mlx5_", taken)
 }
 
 func (k *Kernel) names(ns host.NetNS) map[string]bool {

@@ -18,18 +18,22 @@ import (
 	"github.com/ibfabric/ibfabric/guid"
 )
 
-// Generation says where the netdev of a moved RDMA device turns up.
+// Generation says where the netdev of a moved RDMA device turns up, and whose the names of
+// RDMA devices are.
 type Generation string
 
 const (
 	// HostNetdev is Linux up to 6.16: in the host's namespace.
 	HostNetdev Generation = "netdev re-created in the host"
-	// PodNetdev is Linux 6.17 and later: in the namespace of the RDMA device.
+	// PodNetdev is Linux 6.17 to 7.2: in the namespace of the RDMA device.
 	PodNetdev Generation = "netdev re-created in the pod"
+	// PodNames is Linux 7.3 and later: as PodNetdev, and two RDMA devices in different
+	// namespaces can have one name. Before, names are the node's.
+	PodNames Generation = "names of RDMA devices by namespace"
 )
 
-// Generations are both, for tests that hold on either.
-func Generations() []Generation { return []Generation{HostNetdev, PodNetdev} }
+// Generations are all, for tests that hold on any.
+func Generations() []Generation { return []Generation{HostNetdev, PodNetdev, PodNames} }
 
 // Options are how the kernel behaves. Delays that are zero are no delays.
 type Options struct {

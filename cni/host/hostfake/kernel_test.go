@@ -2,6 +2,7 @@ package hostfake
 
 import (
 	"errors"
+	"fmt"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -12,8 +13,8 @@ import (
 	"github.com/ibfabric/ibfabric/cni/host"
 )
 
-// The tests here hold the fake to what was seen on real kernels: 6.1 and 6.12 for the
-// older generation, 7.3 for the younger.
+// The tests here hold the fake to what was seen on real kernels: 6.12 for the oldest
+// generation, 7.3 for the youngest.
 
 func TestARebindTakesTheGUIDOverAndMakesDevicesAnew(t *testing.T) {
 	ctx, k := t.Context(), New(Options{})
@@ -39,7 +40,7 @@ func TestARebindTakesTheGUIDOverAndMakesDevicesAnew(t *testing.T) {
 }
 
 func TestMovingTheRDMADeviceMakesItsNetdevAnewWhereTheGenerationPutsIt(t *testing.T) {
-	for generation, where := range map[Generation]host.NetNS{HostNetdev: host.Home, PodNetdev: "/var/run/netns/pod"} {
+	for generation, where := range map[Generation]host.NetNS{HostNetdev: host.Home, PodNetdev: "/var/run/netns/pod", PodNames: "/var/run/netns/pod"} {
 		t.Run(string(generation), func(t *testing.T) {
 			ctx, k := t.Context(), New(Options{Generation: generation})
 			_, vfs := k.AddPF(0x17, 1, 1)
@@ -176,5 +177,57 @@ func TestAFaultStrikesBeforeOrAfterTheWork(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"Unbind"}, s.Verbs()); diff != "" {
 		t.Errorf("verbs (-want +got):\n%s", diff)
+	}
+}
+
+func TestNamesOfRDMADevicesAreTheNodesOrANamespacesByGeneration(t *testing.T) {
+	for _, generation := range Generations() {
+		t.Run(string(generation), func(t *testing.T) {
+			ctx, k := t.Context(), New(Options{Generation: generation})
+			_, vfs := k.AddPF(0x17, 2, 1)
+			pod := k.NewNetNS("pod")
+			first, _ := k.RDMADevice(ctx, host.Home, vfs[0])
+			if err := errors.Join(k.MoveRDMA(ctx, host.Home, first.Index, pod), k.Unbind(ctx, vfs[1]), k.Bind(ctx, vfs[1], Driver)); err != nil {
+				t.Fatal(err)
+			}
+			second, _ := k.RDMADevice(ctx, host.Home, vfs[1])
+			if generation != PodNames {
+				if second.Name == first.Name {
+					t.Errorf("both are %s", first.Name)
+				}
+				if err := k.RenameRDMA(ctx, host.Home, second.Index, first.Name); !errors.Is(err, syscall.EEXIST) {
+					t.Errorf("a name that is in a pod: %v", err)
+				}
+				return
+			}
+			if second.Name != first.Name {
+				t.Errorf("the second is %s, want %s, which is free at home", second.Name, first.Name)
+			}
+			if err := k.MoveRDMA(ctx, host.Home, second.Index, pod); !errors.Is(err, syscall.EEXIST) {
+				t.Errorf("two of one name in a namespace: %v", err)
+			}
+			k.EndNetNS(pod)
+			if now, err := k.RDMADevice(ctx, host.Home, vfs[0]); err != nil || now.Name != fmt.Sprint("ibdev", first.Index) {
+				t.Errorf("after the namespace's end the first is %+v, %v", now, err)
+			}
+			if err := k.RenameRDMA(ctx, host.Home, second.Index, fmt.Sprint("ibdev", first.Index)); !errors.Is(err, syscall.EEXIST) {
+				t.Errorf("a name that another has: %v", err)
+			}
+			if err := errors.Join(k.RenameRDMA(ctx, host.Home, second.Index, "mine"), k.MoveRDMA(ctx, host.Home, second.Index, k.NewNetNS("pod"))); err != nil {
+				t.Errorf("under another name: %v", err)
+			}
+		})
+	}
+}
+
+func TestAChildHasTheMembershipBitWhateverWasAsked(t *testing.T) {
+	ctx, k := t.Context(), New(Options{})
+	_, vfs := k.AddPF(0x17, 1, 1)
+	n, _ := k.Netdev(ctx, host.Home, vfs[0])
+	if err := k.AddChild(ctx, host.Home, n.Index, "ib1.0020", 0x0020); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ = k.Netdev(ctx, host.Home, vfs[0]); len(n.Children) != 1 || n.Children[0].Entry != 0x8020 {
+		t.Errorf("children: %+v", n.Children)
 	}
 }
