@@ -9,7 +9,7 @@ SHELL       := bash
 UNIT    := $$(go list ./... | grep -v '/test/') ./test/demo ./test/bench/...
 CONTROL := $$(go list ./test/... | grep '/test/' | grep -vE '/test/(demo|bench|chaos)')
 
-.PHONY: help build test static unit control race fmt-check demo bench chaos chaos-short testbed clean
+.PHONY: help build test static unit control race fmt-check demo bench chaos chaos-short lab testbed clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ chaos: testbed ## let everything go wrong at once; SEED=7 DURATION=3m
 
 chaos-short: testbed
 	go test -count=1 ./test/chaos
+
+# One guest at a time: each is a busy CPU. -timeout covers downloads and both kernels.
+lab: ## real kernels with a virtual HCA, in QEMU; KERNELS="6.12 7" RUN=regexp
+	IBFABRIC_LAB=1 IBFABRIC_LAB_KERNELS="$(KERNELS)" IBFABRIC_LAB_RUN="$(RUN)" go test -p 1 -count=1 -v -timeout 120m $$(go list ./test/lab/... | grep -v lab/cni) ./test/lab/cni
 
 testbed: ## build what tests and demo need of Kubernetes (once: five to ten minutes); prints the folder
 	@go run ./test/testbed/build

@@ -1,0 +1,153 @@
+//go:build linux
+
+package guest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// boot runs QEMU until it ends or ctx does; channel reads the guest's second serial port
+// meanwhile. What the first one printed comes back, in an error's case too.
+func (m *Machine) boot(ctx context.Context, image []byte, p Program, channel func(io.Reader) error) (console string, err error) {
+	dir, err := os.MkdirTemp("", "ibfabric-lab-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	initrd := filepath.Join(dir, "initrd")
+	if err := os.WriteFile(initrd, image, 0o600); err != nil {
+		return "", err
+	}
+	consoleOut, consoleIn, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	defer consoleOut.Close()
+	channelOut, channelIn, err := os.Pipe()
+	if err != nil {
+		_ = consoleIn.Close()
+		return "", err
+	}
+	defer channelOut.Close()
+
+	words := append(m.qemu[1:len(m.qemu):len(m.qemu)], arguments(m.kernel, initrd, p)...)
+	cmd := exec.CommandContext(ctx, m.qemu[0], words...)
+	cmd.ExtraFiles = []*os.File{consoleIn, channelIn} // 3 and 4 in QEMU
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	cmd.SysProcAttr = diesWithUs()
+
+	var text bytes.Buffer
+	var heard error
+	var readers sync.WaitGroup
+	readers.Go(func() { _, _ = io.Copy(&text, consoleOut) })
+	readers.Go(func() {
+		heard = channel(channelOut)
+		_, _ = io.Copy(io.Discard, channelOut) // QEMU must not block on a full pipe
+	})
+	err = runOnOneThread(cmd, func() {
+		_ = consoleIn.Close()
+		_ = channelIn.Close()
+	})
+	readers.Wait()
+	if err != nil {
+		return text.String() + complaint.String(), fmt.Errorf("QEMU: %w", err)
+	}
+	return text.String() + complaint.String(), heard
+}
+
+// runOnOneThread starts a program and waits for it, politely to others; started is
+// called once it has its files. The kernel kills the program when the thread that
+// started it ends, so the thread stays.
+func runOnOneThread(cmd *exec.Cmd, started func()) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started()
+		if err == nil {
+			_ = syscall.Setpriority(syscall.PRIO_PROCESS, cmd.Process.Pid, 10)
+			err = cmd.Wait()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// diesWithUs has the kernel kill a program when its starter dies.
+func diesWithUs() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+
+// arguments are QEMU's. Each card is Intel's 82576, QEMU's only one with SR-IOV, behind a
+// port of its own: two on one bus collide.
+func arguments(kernel, initrd string, p Program) []string {
+	args := []string{
+		"-machine", "q35", "-smp", "1", "-m", fmt.Sprint(cmp.Or(p.Memory, 1024)),
+		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+		"-kernel", kernel, "-initrd", initrd,
+		// no_timer_check: on a busy machine the check of the timer fails now and then.
+		// rcu_expedited: unbinding and ending namespaces wait for hundreds of grace periods.
+		"-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check nokaslr rcupdate.rcu_expedited=1",
+		"-add-fd", "fd=3,set=1", "-chardev", "file,id=console,path=/dev/fdset/1,append=on", "-serial", "chardev:console",
+		"-add-fd", "fd=4,set=2", "-chardev", "file,id=channel,path=/dev/fdset/2,append=on", "-serial", "chardev:channel",
+	}
+	if hasKVM() {
+		args = append(args, "-accel", "kvm", "-cpu", "host")
+	} else {
+		// More than one CPU is not stable under emulation.
+		args = append(args, "-accel", "tcg", "-cpu", "Nehalem")
+	}
+	for i := range max(1, p.Cards) {
+		args = append(args, "-netdev", fmt.Sprintf("user,id=n%d,restrict=on", i),
+			"-device", fmt.Sprintf("pcie-root-port,id=r%d,chassis=%d,slot=%d", i, i+1, i+1),
+			"-device", fmt.Sprintf("igb,netdev=n%d,bus=r%d,romfile=", i, i))
+	}
+	return args
+}
+
+// hasKVM asks the CPU too: under some hypervisors /dev/kvm is there for guests of
+// another kind.
+func hasKVM() bool {
+	file, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	_ = file.Close()
+	flags, err := os.ReadFile("/proc/cpuinfo")
+	return err == nil && (strings.Contains(string(flags), " vmx") || strings.Contains(string(flags), " svm"))
+}
+
+// buildInit compiles the guest's first program.
+func (m *Machine) buildInit(ctx context.Context) (string, error) {
+	file, err := os.CreateTemp("", "ibfabric-lab-init-*")
+	if err != nil {
+		return "", err
+	}
+	_ = file.Close()
+	return file.Name(), m.log.step("lab: compiling the guest's init", func() error {
+		return Compile(ctx, file.Name(), "build", "github.com/ibfabric/ibfabric/test/lab/guest/init")
+	})
+}
+
+// Compile makes a static program for the guest: verb is the words after go, as
+// "test", "-c" or "build", and the package comes last.
+func Compile(ctx context.Context, file string, words ...string) error {
+	pkg := words[len(words)-1]
+	cmd := exec.CommandContext(ctx, "go", append(words[:len(words)-1:len(words)-1], "-o", file, pkg)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+	if _, err := output(cmd); err != nil {
+		return fmt.Errorf("compiling %s: %w", pkg, err)
+	}
+	return nil
+}
