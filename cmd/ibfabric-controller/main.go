@@ -13,6 +13,10 @@ import (
 	"syscall"
 )
 
+// gcPercent lets the heap grow by so much of what lives in it before the next collection.
+// With 50,000 pods Go's 100 costs a quarter more memory, and this a few percent of CPU.
+const gcPercent = 60
+
 func main() {
 	s, err := parse(os.Args[1:], os.Getenv, os.Stderr)
 	switch {
@@ -25,6 +29,7 @@ func main() {
 		fmt.Println("ibfabric-controller", version())
 		return
 	}
+	debug.SetGCPercent(gcPercent)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, s); err != nil {
