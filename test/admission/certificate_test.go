@@ -100,10 +100,7 @@ func (w *world) spoil(keys ...string) {
 }
 
 func TestACertificateIsRotatedUnderLoadAndNobodyNotices(t *testing.T) {
-	w := newWorld(t)
-	w.install()
-	w.start()
-	w.network("rail1", "0x5")
+	w := newWorldWithARail(t)
 	before, err := served(w.port)
 	if err != nil {
 		t.Fatal(err)

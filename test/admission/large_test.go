@@ -15,10 +15,7 @@ import (
 // The API server counts what an expression costs, and refuses what costs too much: what is
 // written in good faith must stay below, at the largest size that it takes.
 func TestWhatIsAsLargeAsTheyComeIsStillJudged(t *testing.T) {
-	w := newWorld(t)
-	w.install()
-	w.start()
-	w.network("rail1", "0x5")
+	w := newWorldWithARail(t)
 	const most = 256<<10 - 1<<10 // bytes of all annotations of an object, less ours
 	many := strings.TrimSuffix(strings.Repeat("macvlan,", most/8), ",")
 	tenant := w.as("tenant")

@@ -62,13 +62,8 @@ func (w *world) injector(configuration, network string) {
 func (w *world) wantsInjection(p *corev1.Pod) { p.Labels = map[string]string{"inject": w.ns} }
 
 func TestNetworksThatAnotherWebhookInjectsAreCaught(t *testing.T) {
-	w := newWorld(t)
-	w.install()
-	w.start()
-	w.network("rail1", "0x5")
-	if err := w.api.Create(w.ctx(), w.nad("bridge", `{"type":"bridge"}`, nil)); err != nil {
-		t.Fatal(err)
-	}
+	w := newWorldWithARail(t)
+	w.bridge()
 	// Spiderpool's and most others' names come before ours.
 	w.injector("spiderpool-controller", "rail1")
 	w.wantGate(w.pod("injected", "", w.wantsInjection))
@@ -77,13 +72,8 @@ func TestNetworksThatAnotherWebhookInjectsAreCaught(t *testing.T) {
 }
 
 func TestNetworksThatAreInjectedBehindUsAreCaughtTheSecondTime(t *testing.T) {
-	w := newWorld(t)
-	w.install()
-	w.start()
-	w.network("rail1", "0x5")
-	if err := w.api.Create(w.ctx(), w.nad("bridge", `{"type":"bridge"}`, nil)); err != nil {
-		t.Fatal(err)
-	}
+	w := newWorldWithARail(t)
+	w.bridge()
 	w.injector("zzz-behind", "bridge,rail1")
 	w.wantGate(w.pod("changed", "bridge", w.wantsInjection))
 	// With no networks at first, nobody asked us: the API server calls no webhook for the

@@ -53,10 +53,7 @@ func (w *world) rows() (n int) {
 }
 
 func TestAPodWaitsAtTheGateUntilUFMHoldsItAndIsThenScheduled(t *testing.T) {
-	w := newWorld(t)
-	w.install()
-	w.start()
-	w.network("rail1", "0x5")
+	w := newWorldWithARail(t)
 	letGo := w.holdUFM()
 	made := w.pod("train", "rail1")
 	w.wantGate(made)
@@ -73,13 +70,8 @@ func TestAPodWaitsAtTheGateUntilUFMHoldsItAndIsThenScheduled(t *testing.T) {
 }
 
 func TestPodsThatCannotWaitAtTheGateOrNeedNotComeWithoutIt(t *testing.T) {
-	w := newWorld(t)
-	w.install()
-	w.start()
-	w.network("rail1", "0x5")
-	if err := w.api.Create(w.ctx(), w.nad("bridge", `{"type":"bridge"}`, nil)); err != nil {
-		t.Fatal(err)
-	}
+	w := newWorldWithARail(t)
+	w.bridge()
 	// Its kubelet is played by nobody, so that pods stay as they come.
 	silent := func(n *corev1.Node) { n.Annotations, n.Labels["type"] = nil, "silent" }
 	if err := w.bed.CreateNode(w.ctx(), "silent", silent); err != nil {
@@ -103,10 +95,7 @@ func TestPodsThatCannotWaitAtTheGateOrNeedNotComeWithoutIt(t *testing.T) {
 }
 
 func TestNothingIsAllocatedWhileAnotherGateStands(t *testing.T) {
-	w := newWorld(t)
-	w.install()
-	w.start()
-	w.network("rail1", "0x5")
+	w := newWorldWithARail(t)
 	queued := w.pod("queued", "rail1", gatedBy(kueue))
 	w.wantGate(queued)
 	if gates := queued.Spec.SchedulingGates; len(gates) != 2 || gates[0].Name != kueue {
@@ -188,10 +177,7 @@ func pinned(network, guid string) string {
 
 // A pod that stands at the gate, and turns out to be on no InfiniBand at all, is nobody's.
 func TestAPodWhoseNetworkTurnsOutToBeAnotherGoesOn(t *testing.T) {
-	w := newWorld(t)
-	w.install()
-	w.start()
-	w.network("rail1", "0x5")
+	w := newWorldWithARail(t)
 	letGo := w.holdUFM()
 	defer letGo()
 	queued := w.pod("queued", "rail1", gatedBy(kueue)) // before it has a row

@@ -27,10 +27,7 @@ func rewritten(pod *corev1.Pod, networks string) *corev1.Pod {
 }
 
 func TestNobodyButTheControllerWritesWhatAPodSaysOfItsFabric(t *testing.T) {
-	w := newWorld(t)
-	w.install()
-	w.start()
-	w.network("rail1", "0x5")
+	w := newWorldWithARail(t)
 	w.pod("train", "rail1")
 	g := w.configured("train")[0]
 	w.running("train")
@@ -56,10 +53,7 @@ func TestNobodyButTheControllerWritesWhatAPodSaysOfItsFabric(t *testing.T) {
 }
 
 func TestMultusTheNodeAndOwnersWriteWhatIsTheirs(t *testing.T) {
-	w := newWorld(t)
-	w.install()
-	w.start()
-	w.network("rail1", "0x5")
+	w := newWorldWithARail(t)
 	w.pod("train", "rail1")
 	w.configured("train")
 	w.running("train") // by kwok, which patches the status as a kubelet does
@@ -76,10 +70,7 @@ func TestMultusTheNodeAndOwnersWriteWhatIsTheirs(t *testing.T) {
 }
 
 func TestTheGateIsTheControllersToLift(t *testing.T) {
-	w := newWorld(t)
-	w.install()
-	w.start()
-	w.network("rail1", "0x5")
+	w := newWorldWithARail(t)
 	letGo := w.holdUFM()
 	pod := w.pod("train", "rail1")
 	pod.Spec.SchedulingGates = nil
@@ -90,10 +81,7 @@ func TestTheGateIsTheControllersToLift(t *testing.T) {
 }
 
 func TestAPodCannotTakeAPlaceThatItWasNotGiven(t *testing.T) {
-	w := newWorld(t)
-	w.install()
-	w.start()
-	w.network("rail1", "0x5")
+	w := newWorldWithARail(t)
 	w.pod("victim", "rail1")
 	g := w.configured("victim")[0].String()
 	onNode := func(p *corev1.Pod) { p.Spec.NodeName = "node-0" }
@@ -141,10 +129,7 @@ func TestAPodCannotTakeAPlaceThatItWasNotGiven(t *testing.T) {
 
 // Volcano and its like send the annotations of a pod along when they bind it.
 func TestASchedulerThatIsNamedMaySendAPodsNetworksAlong(t *testing.T) {
-	w := newWorld(t)
-	w.install()
-	w.start()
-	w.network("rail1", "0x5")
+	w := newWorldWithARail(t)
 	const volcano = "system:serviceaccount:volcano-system:volcano-scheduler"
 	byVolcano := func(p *corev1.Pod) { p.Spec.SchedulerName = "volcano" }
 	bind := func(name string) error {

@@ -99,6 +99,24 @@ func (w *world) network(name, p string) {
 	w.knows(name)
 }
 
+// newWorldWithARail has admission, a controller, and network rail1 in PKey 0x5.
+func newWorldWithARail(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t)
+	w.install()
+	w.start()
+	w.network("rail1", "0x5")
+	return w
+}
+
+// bridge makes a network that is not InfiniBand, named like that.
+func (w *world) bridge() {
+	w.t.Helper()
+	if err := w.api.Create(w.ctx(), w.nad("bridge", `{"type":"bridge"}`, nil)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func (w *world) knows(network string) {
 	w.t.Helper()
 	testbed.Eventually(w.t, "the webhooks know network "+network, func() (bool, string) {

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Init is the first program of the lab's guest: it loads modules, runs one program,
+// Command init is the first program of the lab's guest: it loads modules, runs one program,
 // hands out its exit code and files over the second serial port, and powers off. If it
 // fails the kernel panics, and the console says why.
 package main
