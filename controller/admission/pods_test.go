@@ -188,7 +188,7 @@ func TestAPodAtTheGateSaysNothingOfNetworksThatNobodyJudges(t *testing.T) {
 	h.Networks = cacheOf(nad("team-a", "rail1", `{"type":"ib-sriov"}`), nad("team-a", "bridge", `{"type":"bridge"}`), nad("team-a", "foreign", `{"type":"ib-sriov"}`, "fabric", "storage"))
 	const g = `"infiniband-guid":"02:00:00:00:00:00:00:01"`
 	for _, other := range []string{
-		`{"name":"bridge",` + g + `}`, `{"name":"foreign",` + g + `}`, `{"name":"later",` + g + `}`,
+		`{"name":"bridge",` + g + `}`, `{"name":"later",` + g + `}`, `{"name":"foreign",` + g + `,"cni-args":{"pkey":"0x5"}}`,
 		`{"name":"foreign","cni-args":{"mellanox.infiniband.app":"configured"}}`, `{"name":"foreign",` + g + `,"Infiniband-GUID":""}`,
 	} {
 		answer := h.Handle(t.Context(), create(t, "team-a", pod(`[{"name":"rail1"},`+other+`]`)))
@@ -200,9 +200,29 @@ func TestAPodAtTheGateSaysNothingOfNetworksThatNobodyJudges(t *testing.T) {
 			t.Errorf("%s with our gate, written by hand, passes", other)
 		}
 	}
-	for _, fine := range []string{`[{"name":"rail1",` + g + `},{"name":"bridge"},{"name":"foreign"}]`, "rail1,bridge,later,,"} {
+	for _, fine := range []string{
+		`[{"name":"rail1",` + g + `},{"name":"bridge"},{"name":"foreign"}]`, `[{"name":"rail1",` + g + `},{"name":"foreign","cni-args":{"guid":"02:00:00:00:00:00:00:02"}}]`, "rail1,bridge,later,,"} {
 		if answer := h.Handle(t.Context(), create(t, "team-a", pod(fine))); !answer.Allowed {
 			t.Errorf("%s: %s", fine, answer.Result.Message)
+		}
+	}
+}
+
+// The controller takes the word of a pod at its gate for a controller's.
+func TestAPodComesToTheGateWithoutTheWordConfigured(t *testing.T) {
+	for _, text := range []string{
+		`[{"name":"rail1","cni-args":{"mellanox.infiniband.app":"configured","guid":"02:00:00:00:00:00:00:01"}},{"name":"bridge"}]`,
+		`[{"name":"rail1","cni-args":{"a":1,"a":2,"mellanox.infiniband.app":"configured","guid":"zz"}}]`,
+		`[{"name":"rail1","CNI-args":{"mellanox.infiniband.app":"configured"}},{"name":"rail1","interface":"net1","cni-args":{"mellanox.infiniband.app":"configured"}}]`,
+	} {
+		req := create(t, "team-a", pod(text))
+		answer := handler(t).Handle(t.Context(), req)
+		got := apply(t, req.Object.Raw, answer)
+		if networks := got.Annotations[attach.NetworksAnnotation]; strings.Contains(networks, "configured") || !strings.Contains(networks, "rail1") {
+			t.Errorf("%s becomes %s", text, networks)
+		}
+		if d := cmp.Diff([]string{wordTaken}, answer.Warnings); d != "" || len(gates(got)) != 1 {
+			t.Errorf("%s: gates %v, %s", text, gates(got), d)
 		}
 	}
 }
