@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/controller/preflight"
 )
 
 // Pods puts the scheduling gate of a fabric on pods with InfiniBand networks of it.
@@ -27,6 +28,10 @@ type Pods struct {
 	Selector labels.Selector // which NADs are this fabric's, by their labels
 	Networks client.Reader   // the cache of NADs
 	Inject   Inject          // nil: pods get the networks that they name
+	Pools    Pools
+	// Away reports that nobody would lift the gate, since ib-kubernetes works here: pods then
+	// come without it. nil: somebody does.
+	Away func() bool
 }
 
 // Inject is a step before the gate, in the same answer: it may give a pod networks, and
@@ -88,7 +93,8 @@ func (p *Pods) Handle(ctx context.Context, req admission.Request) admission.Resp
 	if gated {
 		patch.gate(p.Gate)
 	}
-	return admission.Patched("", patch.ops...).WithWarnings(change.Warnings...)
+	warnings := append(change.Warnings, poolWarning(p.Pools, preflight.PoolsOfPod(pod.Annotations))...)
+	return admission.Patched("", patch.ops...).WithWarnings(warnings...)
 }
 
 func ungated(ctx context.Context, err error) {
@@ -99,7 +105,7 @@ func ungated(ctx context.Context, err error) {
 // node already is past the scheduler, and a host's pod has no VF.
 func (p *Pods) needsGate(ctx context.Context, namespace string, pod *corev1.Pod, networks string, known []map[string]string) (bool, error) {
 	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
-	if p.Gate == "" || networks == "" || pod.Spec.NodeName != "" || pod.Spec.HostNetwork || mirror {
+	if p.Gate == "" || networks == "" || p.Away != nil && p.Away() || pod.Spec.NodeName != "" || pod.Spec.HostNetwork || mirror {
 		return false, nil
 	}
 	if slices.ContainsFunc(known, func(l map[string]string) bool { return p.Selector.Matches(labels.Set(l)) }) {
