@@ -1,11 +1,15 @@
 package admission
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/guid"
@@ -29,13 +33,13 @@ func twoFabrics(t *testing.T) (compute, storage *world) {
 // neither lets the pod go on what the other has not looked at.
 func TestAPodNamesGUIDsOnTheNetworksOfTwoFabrics(t *testing.T) {
 	compute, storage := twoFabrics(t)
-	const one, two = guid.GUID(0x0200_0000_0000_1001), guid.GUID(0x0200_0000_0000_2002)
-	on := func(storageSays string) string {
-		return fmt.Sprintf(`[{"name":"rail1","cni-args":{"guid":"%s"}},{"name":"rail1","namespace":"%s"%s}]`, one, storage.ns, storageSays)
+	const one, two, three = guid.GUID(0x0200_0000_0000_1001), guid.GUID(0x0200_0000_0000_2002), guid.GUID(0x0200_0000_0000_1003)
+	on := func(g guid.GUID, storageSays string) string {
+		return fmt.Sprintf(`[{"name":"rail1","cni-args":{"guid":"%s"}},{"name":"rail1","namespace":"%s"%s}]`, g, storage.ns, storageSays)
 	}
 
 	t.Run("on both", func(t *testing.T) {
-		pod := compute.pod("both", on(fmt.Sprintf(`,"cni-args":{"guid":"%s"}`, two)))
+		pod := compute.pod("both", on(one, fmt.Sprintf(`,"cni-args":{"guid":"%s"}`, two)))
 		if gates := fmt.Sprint(pod.Spec.SchedulingGates); !strings.Contains(gates, compute.gate()) || !strings.Contains(gates, storage.gate()) {
 			t.Errorf("it came with gates %s", gates)
 		}
@@ -47,10 +51,9 @@ func TestAPodNamesGUIDsOnTheNetworksOfTwoFabrics(t *testing.T) {
 		storage.inUFM(5, two)
 	})
 	t.Run("on one of them", func(t *testing.T) {
-		compute.remove("both")
-		compute.pod("one", on(""))
+		compute.pod("one", on(three, ""))
 		compute.running("one")
-		if got := compute.configured("one"); len(got) != 2 || got[1] == two {
+		if got := compute.configured("one"); len(got) != 2 || got[0] != three || got[1] == two {
 			t.Errorf("it runs with %v", got)
 		}
 	})
@@ -64,13 +67,6 @@ func TestAPodNamesGUIDsOnTheNetworksOfTwoFabrics(t *testing.T) {
 			t.Errorf("of its gates stand %s", gates)
 		}
 	})
-}
-
-func (w *world) remove(name string) {
-	w.t.Helper()
-	if err := w.api.Delete(w.ctx(), w.draft(name, "")); err != nil {
-		w.t.Fatal(err)
-	}
 }
 
 // toldPod waits for an Event about a pod that says something.
@@ -89,5 +85,54 @@ func (w *world) toldPod(name, says string) {
 		}
 		text := strings.Join(all, "\n")
 		return strings.Contains(text, says), text
+	})
+}
+
+// ib-kubernetes is there, and the leader waits: whom a replica gates then, nobody lets go.
+func TestBesideIBKubernetesPodsComeWithoutTheGate(t *testing.T) {
+	w := newWorld(t)
+	w.install()
+	w.incumbent(1)
+	w.startOn(w.port)
+	testbed.Eventually(t, "the networks' webhook answers", func() (bool, string) {
+		err := w.api.Create(w.ctx(), w.nad("probe", infiniBand("0x8001"), nil), client.DryRunAll)
+		return err != nil && strings.Contains(err.Error(), "denied the request"), fmt.Sprint(err)
+	})
+	if err := w.api.Create(w.ctx(), w.nad("rail1", infiniBand("0x5"), nil)); err != nil {
+		t.Fatal(err)
+	}
+	testbed.Eventually(t, "the pods' webhook knows the network", func() (bool, string) {
+		pinned := w.draft("probe", `[{"name":"rail1","infiniband-guid":"02:00:00:00:00:00:00:01"}]`, gatedBy(w.gate()))
+		err := w.api.Create(w.ctx(), pinned, client.DryRunAll)
+		return err == nil, fmt.Sprint(err)
+	})
+	w.wantFree(w.pod("before", "rail1", out))
+	w.incumbent(0)
+	w.knows("rail1") // and gates again
+	w.wantGate(w.pod("after", "rail1"))
+	w.running("after")
+	w.configured("before")
+}
+
+// incumbent makes ib-kubernetes have so many pods, as far as anybody can see.
+func (w *world) incumbent(pods int32) {
+	w.t.Helper()
+	labels := map[string]string{"app": "ib-kubernetes"}
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "ib-kubernetes"}}
+	d.Spec.Selector = &metav1.LabelSelector{MatchLabels: labels}
+	d.Spec.Template.Labels = labels
+	d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "main", Image: "none"}}
+	d.Spec.Replicas = &pods
+	if err := w.api.Create(w.ctx(), d); client.IgnoreAlreadyExists(err) != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = w.api.Delete(context.Background(), d) })
+	scale := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, pods))
+	if err := w.api.Patch(w.ctx(), d, scale); err != nil {
+		w.t.Fatal(err)
+	}
+	testbed.Eventually(w.t, fmt.Sprintf("ib-kubernetes has %d pods", pods), func() (bool, string) {
+		err := w.api.Get(w.ctx(), client.ObjectKeyFromObject(d), d)
+		return err == nil && d.Status.ReadyReplicas == pods, fmt.Sprint(d.Status, err)
 	})
 }
