@@ -252,7 +252,7 @@ func agent() *appsv1.DaemonSet {
 	labels := map[string]string{"app": "spiderpool-agent"}
 	d.Spec.Selector = &metav1.LabelSelector{MatchLabels: labels}
 	d.Spec.Template.Labels = labels
-	d.Spec.Template.Spec.NodeSelector = map[string]string{"none": "has it"}
+	d.Spec.Template.Spec.NodeSelector = map[string]string{"there": "is-no-such-node"}
 	d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "main", Image: "none"}}
 	return d
 }
