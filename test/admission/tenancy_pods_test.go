@@ -65,7 +65,7 @@ func podPaths() map[string]path {
 		"pod that pins on one to come":             stray(`{"name":"to-come","cni-args":{"guid":"GUID"}}`, nobodyJudges),
 		"pod that hides what it pins":              {try: byPod(`[{"name":"own"},{"name":"nobodys","infiniband-guid":"","Infiniband-GUID":"GUID"}]`), refused: leaveOne, open: true},
 		"pod on nobody's alone":                    {try: byPod(`[{"name":"nobodys","cni-args":{"guid":"GUID"}}]`), refused: mustWait, open: true},
-		"pod on nobody's, gate by itself":          {try: selfGated(`[{"name":"nobodys","cni-args":{"guid":"GUID"}}]`), told: anothersFirst, open: true},
+		"pod on nobody's, gate by itself":          {try: selfGated(`[{"name":"nobodys","cni-args":{"guid":"GUID"}}]`), told: anothersFirst},
 		"pod on nobody's, configured":              stray(`{"name":"nobodys","cni-args":{"guid":"GUID","mellanox.infiniband.app":"configured"}}`, anothersWords),
 		"pod that is configured":                   {try: byPod(marked), told: anotherPods, open: true},
 		"pod that is configured, on node":          {try: byPod(marked, onNode), refused: mustWait, open: true},
