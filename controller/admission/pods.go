@@ -134,6 +134,9 @@ const wordTaken = `the pod says itself that it is configured, which is taken bac
 // unmarked is a networks annotation in which no element calls itself configured. At our gate
 // that word then is a controller's, whatever becomes of its network.
 func unmarked(namespace, networks string) string {
+	if !isList(networks) {
+		return networks
+	}
 	elements, err := attach.ParseAnnotation(namespace, networks)
 	if err != nil {
 		return networks // no reader finds a word in there
@@ -155,8 +158,8 @@ func unmarked(namespace, networks string) string {
 // fabric's. One that is missing may become any by the time that the CNI reads it. Of another
 // fabric's a GUID may be named: the controller keeps its gate until that fabric's has judged it.
 func (p *Pods) checkStrangers(ctx context.Context, namespace, networks string) error {
-	if !strings.ContainsAny(networks, `[{"`) {
-		return nil // a comma list says nothing but names
+	if !isList(networks) {
+		return nil
 	}
 	elements, err := attach.ParseAnnotation(namespace, networks)
 	if err != nil {
@@ -183,6 +186,9 @@ func (p *Pods) checkStrangers(ctx context.Context, namespace, networks string) e
 	}
 	return nil
 }
+
+// isList tells JSON from a comma list, which says nothing but names.
+func isList(networks string) bool { return strings.ContainsAny(networks, `[{"`) }
 
 // whose says to which fabric a network belongs.
 type whose uint8
