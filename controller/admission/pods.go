@@ -81,8 +81,8 @@ func (p *Pods) Handle(ctx context.Context, req admission.Request) admission.Resp
 	if err != nil {
 		ungated(ctx, err)
 	}
-	if gated || p.hasGate(&pod) {
-		if err := p.checkStrangers(ctx, req.Namespace, networks); err != nil {
+	if own := gated || p.hasGate(&pod); own || hasOthersGate(&pod) {
+		if err := p.checkStrangers(ctx, req.Namespace, networks, own); err != nil {
 			return admission.Denied(err.Error())
 		}
 		if plain := unmarked(req.Namespace, networks); plain != networks {
@@ -154,16 +154,23 @@ func unmarked(namespace, networks string) string {
 	return plain
 }
 
-// checkStrangers refuses a GUID, and the word "configured", for a network that is not this
-// fabric's. One that is missing may become any by the time that the CNI reads it. Of another
-// fabric's a GUID may be named: the controller keeps its gate until that fabric's has judged it.
-func (p *Pods) checkStrangers(ctx context.Context, namespace, networks string) error {
+// hasOthersGate reports whether a pod came with the gate of a fabric, of ours or another.
+func hasOthersGate(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Spec.SchedulingGates, func(g corev1.PodSchedulingGate) bool { return strings.HasPrefix(g.Name, "ibfabric.io/") })
+}
+
+// checkStrangers refuses what a pod says of networks that are not this fabric's. The word
+// "configured" nobody may bring to a gate, ours or another's: controllers take it for a
+// controller's. At ours a GUID is refused too, unless it is for a network of another fabric,
+// which the controller waits for: a network that is missing may become any by the time that the
+// CNI reads it.
+func (p *Pods) checkStrangers(ctx context.Context, namespace, networks string, atOurs bool) error {
 	if !isList(networks) {
 		return nil
 	}
 	elements, err := attach.ParseAnnotation(namespace, networks)
 	if err != nil {
-		return fmt.Errorf("a pod at the scheduling gate %s: %w", p.Gate, err)
+		return fmt.Errorf("a pod at a scheduling gate of ibfabric: %w", err)
 	}
 	look := p.once()
 	for _, e := range elements {
@@ -174,12 +181,12 @@ func (p *Pods) checkStrangers(ctx context.Context, namespace, networks string) e
 		switch {
 		case err != nil:
 			return err
-		case whose == mine:
+		case whose == mine, !atOurs && !e.Configured:
 		case e.Err != nil:
 			return e.Err
-		case whose == anothers && !e.Configured && len(e.Recorded) == 0:
+		case whose == anothers && !e.Configured:
 		case whose == anothers:
-			return fmt.Errorf("networks annotation, element %d: network %s is another fabric's, whose controller alone writes pkey and mellanox.infiniband.app there; leave them out", e.Index+1, e.Network)
+			return fmt.Errorf("networks annotation, element %d: network %s is another fabric's, whose controller alone writes mellanox.infiniband.app there; leave it out", e.Index+1, e.Network)
 		default:
 			return fmt.Errorf("networks annotation, element %d: network %s is not there, or is not InfiniBand, so that nobody would judge what is said of it; leave guid, infiniband-guid, pkey and mellanox.infiniband.app out", e.Index+1, e.Network)
 		}

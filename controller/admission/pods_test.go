@@ -190,7 +190,7 @@ func TestAPodAtTheGateSaysNothingOfNetworksThatNobodyJudges(t *testing.T) {
 	h.Networks = cacheOf(nad("team-a", "rail1", `{"type":"ib-sriov"}`), nad("team-a", "bridge", `{"type":"bridge"}`), nad("team-a", "foreign", `{"type":"ib-sriov"}`, "fabric", "storage"))
 	const g = `"infiniband-guid":"02:00:00:00:00:00:00:01"`
 	for _, other := range []string{
-		`{"name":"bridge",` + g + `}`, `{"name":"later",` + g + `}`, `{"name":"foreign",` + g + `,"cni-args":{"pkey":"0x5"}}`,
+		`{"name":"bridge",` + g + `}`, `{"name":"later",` + g + `}`,
 		`{"name":"foreign","cni-args":{"mellanox.infiniband.app":"configured"}}`, `{"name":"foreign",` + g + `,"Infiniband-GUID":""}`,
 	} {
 		answer := h.Handle(t.Context(), create(t, "team-a", pod(`[{"name":"rail1"},`+other+`]`)))
@@ -200,6 +200,18 @@ func TestAPodAtTheGateSaysNothingOfNetworksThatNobodyJudges(t *testing.T) {
 		byItself := pod(`[`+other+`]`, func(p *corev1.Pod) { p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: gateName}} })
 		if answer := h.Handle(t.Context(), create(t, "team-a", byItself)); answer.Allowed {
 			t.Errorf("%s with our gate, written by hand, passes", other)
+		}
+	}
+	// At another fabric's gate that fabric judges, but the word would be believed there.
+	for element, want := range map[string]bool{
+		`{"name":"foreign",` + g + `}`: true, `{"name":"later",` + g + `}`: true, `{"name":"foreign",` + g + `,"Infiniband-GUID":""}`: true,
+		`{"name":"foreign","cni-args":{"mellanox.infiniband.app":"configured"}}`: false, `{"name":"later","cni-args":{"mellanox.infiniband.app":"configured"}}`: false,
+	} {
+		atOthers := pod(`[`+element+`]`, func(p *corev1.Pod) {
+			p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "ibfabric.io/storage"}}
+		})
+		if answer := h.Handle(t.Context(), create(t, "team-a", atOthers)); answer.Allowed != want {
+			t.Errorf("%s at another fabric's gate: %t", element, answer.Allowed)
 		}
 	}
 	for _, fine := range []string{

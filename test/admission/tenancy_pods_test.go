@@ -18,7 +18,7 @@ const (
 	mustWait      = "must wait at ibfabric's scheduling gate"
 	nobodyJudges  = "nobody would judge what is said of it; leave guid"
 	anothersFirst = "it goes on when that fabric's controller has configured it there"
-	anothersWords = "whose controller alone writes pkey and mellanox.infiniband.app there"
+	anothersWords = "whose controller alone writes mellanox.infiniband.app there"
 	anotherPods   = "belongs to another pod: leave the guid out, or choose one that is free"
 )
 

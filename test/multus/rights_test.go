@@ -1,11 +1,15 @@
 package multus
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -105,6 +109,13 @@ func TestWhoMayNotReadPoolsSaysWhichPermissionIsMissingAndGoesOn(t *testing.T) {
 	if err := w.rig.Bed.Apply(t.Context(), []byte(pools)); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { // the others' pools are not to be looked for
+		crd := &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "spiderippools.spiderpool.spidernet.io"}}
+		testbed.Eventually(t, "the kind goes", func() (bool, string) {
+			err := w.api.Delete(context.Background(), crd)
+			return apierrors.IsNotFound(err), fmt.Sprint(err)
+		})
+	})
 	without := slices.DeleteFunc(rights(), func(r rbacv1.PolicyRule) bool { return r.Resources[0] == "spiderippools" })
 	w.start(w.accountWith(without))
 	testbed.Eventually(t, "the missing permission is named", func() (bool, string) {
