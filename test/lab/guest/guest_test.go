@@ -3,10 +3,13 @@
 package guest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +21,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/ibfabric/ibfabric/test/lab/guest/serial"
 )
 
 func TestMain(m *testing.M) {
@@ -41,6 +46,16 @@ func play(part string, args []string) int {
 			return 1
 		}
 		return 3
+	case "line":
+		line, err := serial.Open(Line)
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		fmt.Fprintln(line, "ready")
+		text, err := bufio.NewReader(io.TeeReader(line, line)).ReadString('\n')
+		fmt.Printf("%q %v\n", text, err)
+		return 0
 	case "panic":
 		_ = os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
 	case "hang":
@@ -76,6 +91,36 @@ func ready(t *testing.T) (m *Machine, binary string) {
 		t.Fatal(err)
 	}
 	return m, binary
+}
+
+func TestTheLineCarriesBytesBothWays(t *testing.T) {
+	m, binary := ready(t)
+	sent := string([]byte{3, 4, 17, 19, 127, 200, '\r', 0}) + strings.Repeat("0123456789", 500) + "\n"
+	var out bytes.Buffer
+	_, err := m.Run(t.Context(), Program{
+		Binary: binary, Env: []string{inside + "=line"}, Output: &out,
+		Talk: func(_ context.Context, line net.Conn) error {
+			from := bufio.NewReader(line)
+			ready, err := from.ReadString('\n')
+			if err != nil || ready != "ready\n" {
+				return fmt.Errorf("it begins with %q, %w", ready, err)
+			}
+			if _, err := io.WriteString(line, sent); err != nil {
+				return err
+			}
+			back, err := from.ReadString('\n')
+			if back != sent {
+				t.Errorf("%q came back", back)
+			}
+			return err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("%q <nil>\n", sent); out.String() != want {
+		t.Errorf("the guest read %q", out.String())
+	}
 }
 
 func TestAProgramsWordsCodeAndFilesComeBack(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path"
 	"strconv"
@@ -31,7 +32,14 @@ type Program struct {
 	Memory     int               // MiB; 0: 1024
 	Deadline   time.Duration     // of boot and program together; 0: five minutes
 	Output     io.Writer         // what the program prints, line by line; nil: nowhere
+	// Talk is the other end of the guest's [Line] while the guest runs; ctx ends, and the line
+	// with it, when the guest does. An error of it is one of the run, which goes on to its end.
+	Talk func(ctx context.Context, line net.Conn) error
 }
+
+// Line is the guest's serial port for [Program].Talk; open it by serial.Open. The guest speaks
+// first: what it is told before it has opened the port is lost or changed.
+const Line = "/dev/ttyS2"
 
 // Result is what became of it.
 type Result struct {
