@@ -10,6 +10,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -61,18 +62,18 @@ type Bridge struct {
 type table struct {
 	entries []uint16 // as the HCA has them; nil: the subnet manager has not come yet
 	sweeps  int      // Fabric.Sweeps before they were read
-	why     string   // of the last question that failed
+	asked   bool     // in vain
 }
 
 // pause is between two looks at the HCA.
 const pause = 20 * time.Millisecond
 
-// Run carries over what changes, until ctx ends or the HCA or the fabric fails.
+// Run carries over what changes, until ctx or the node ends, or something fails.
 func (b *Bridge) Run(ctx context.Context) error {
 	b.tables = map[guid.GUID]*table{}
 	for {
 		err := b.step(ctx)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, ErrGone) {
 			return nil
 		}
 		if err != nil {
@@ -170,13 +171,13 @@ func (b *Bridge) copy(ctx context.Context, g guid.GUID) error {
 	t, sweeps := b.tables[g], b.Fabric.Sweeps()
 	entries, err := b.Fabric.Table(ctx, g)
 	if err != nil { // the subnet manager has not come to it: the next step asks again
-		if why := err.Error(); why != t.why {
-			t.why = why
-			b.say("%s waits: %s", g, why)
+		if !t.asked {
+			b.say("%s waits for the subnet manager: %v", g, err)
 		}
+		t.asked = true
 		return ctx.Err()
 	}
-	t.sweeps, t.why = sweeps, ""
+	t.sweeps = sweeps
 	if slices.Equal(entries, t.entries) {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/ibfabric/ibfabric/guid"
 )
@@ -56,6 +57,9 @@ func Serve(ctx context.Context, line io.ReadWriter, hca HCA) error {
 	}
 }
 
+// ErrGone is in the error of a [Client] whose other end has closed the line: the guest is off.
+var ErrGone = errors.New("the other end of the line is gone")
+
 // Client is an HCA at the other end of a line. One call at a time.
 type Client struct {
 	line io.ReadWriteCloser
@@ -88,14 +92,24 @@ func (c *Client) Program(_ context.Context, g guid.GUID, entries ...uint16) erro
 }
 
 func (c *Client) ask(r request) (a answer, err error) {
-	if err := c.out.Encode(r); err != nil {
-		return a, err
+	err = c.out.Encode(r)
+	if err == nil {
+		err = c.in.Decode(&a)
 	}
-	if err := c.in.Decode(&a); err != nil {
-		return a, err
+	if isGone(err) {
+		return a, fmt.Errorf("%w: %w", ErrGone, err)
 	}
-	if a.Error != "" {
-		return a, errors.New(a.Error)
+	if err == nil && a.Error != "" {
+		err = errors.New(a.Error)
 	}
-	return a, nil
+	return a, err
+}
+
+func isGone(err error) bool {
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
 }
