@@ -58,7 +58,9 @@ chaos-short: testbed
 
 # One guest at a time: each is a busy CPU. -timeout covers downloads and both kernels.
 lab: ## real kernels with a virtual HCA, in QEMU; KERNELS="6.12 7" RUN=regexp
-	IBFABRIC_LAB=1 IBFABRIC_LAB_KERNELS="$(KERNELS)" IBFABRIC_LAB_RUN="$(RUN)" go test -p 1 -count=1 -v -timeout 120m $$(go list ./test/lab/... | grep -v lab/cni) ./test/lab/cni
+	IBFABRIC_LAB=1 IBFABRIC_LAB_KERNELS="$(KERNELS)" IBFABRIC_LAB_RUN="$(RUN)" \
+		go test -json -p 1 -count=1 -timeout 120m $(if $(RUN),-run TestOnRealKernels ./test/lab/cni,$$(go list ./test/lab/... | grep -v lab/cni) ./test/lab/cni) \
+		| go run ./test/lab/report -o build/lab.json
 
 testbed: ## build what tests and demo need of Kubernetes (once: five to ten minutes); prints the folder
 	@go run ./test/testbed/build

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ibfabric/ibfabric/test/lab"
 	"github.com/ibfabric/ibfabric/test/lab/guest"
+	"github.com/ibfabric/ibfabric/test/programs"
 )
 
 // series are a kernel that makes IPoIB netdevs in the host's namespace, and one that
@@ -25,29 +26,22 @@ func series() []string {
 	return []string{"6.12", "7"}
 }
 
-// TestOnRealKernels boots a guest for each kernel and runs the tests that need one.
-func TestOnRealKernels(t *testing.T) {
+func needsLab(t *testing.T) {
+	t.Helper()
 	if os.Getenv("IBFABRIC_LAB") == "" {
 		t.Skip("SKIPPED: the lab fetches kernels and QEMU and runs for minutes; make lab runs it (IBFABRIC_LAB=1)")
 	}
-	binary := filepath.Join(t.TempDir(), "cni.test")
-	if err := guest.Compile(t.Context(), binary, "test", "-c", "."); err != nil {
-		t.Fatal(err)
-	}
+}
+
+// TestOnRealKernels boots a guest for each kernel and runs the tests that need one.
+func TestOnRealKernels(t *testing.T) {
+	needsLab(t)
 	for _, kernel := range series() {
 		t.Run("kernel "+kernel, func(t *testing.T) {
-			list := runInside(t, machine(t, kernel), binary)
-			for _, o := range list {
-				t.Run(o.Name, func(t *testing.T) {
-					switch o.Result {
-					case skip:
-						t.Skip("skipped in the guest; its output says why")
-					case fail:
-						t.Error("failed in the guest; its output is above")
-					}
-				})
-			}
-			fmt.Println(table("kernel "+kernel, list))
+			m := machine(t, kernel)
+			runStories(t, m, guest.Program{
+				Args: []string{"-test.run", "TestInside(Facts|Scenarios)/(" + os.Getenv("IBFABRIC_LAB_RUN") + ")"}, Output: os.Stdout,
+			})
 		})
 	}
 }
@@ -71,40 +65,56 @@ func machine(t *testing.T, kernel string) *guest.Machine {
 	return m
 }
 
-func runInside(t *testing.T, m *guest.Machine, binary string) (list []outcome) {
+// deadline is of a guest, boot and all.
+const deadline = 50 * time.Minute
+
+// runStories runs this binary in a guest with two InfiniBand cards and a RoCE one, and
+// makes a subtest of each story that was played there.
+func runStories(t *testing.T, m *guest.Machine, p guest.Program) {
 	t.Helper()
-	deadline := 50 * time.Minute
-	args := []string{"-test.run", "TestInside/(" + os.Getenv("IBFABRIC_LAB_RUN") + ")", "-test.v", "-test.timeout", (deadline - time.Minute).String()}
-	result, err := m.Run(t.Context(), guest.Program{
-		Binary: binary, Args: args, Env: []string{inside + "=1", "IBFABRIC_LAB_KNOWN=" + os.Getenv("IBFABRIC_LAB_KNOWN")},
-		Cards: 3, ModuleArgs: "eth=4", Deadline: deadline, Output: os.Stdout,
-	})
+	p.Binary = filepath.Join(t.TempDir(), "cni.test")
+	if err := guest.Compile(t.Context(), p.Binary, "test", "-c", "."); err != nil {
+		t.Fatal(err)
+	}
+	p.Args = append(p.Args, "-test.v", "-test.timeout", (deadline - time.Minute).String())
+	p.Env = append(p.Env, inside+"=1", "IBFABRIC_LAB_KNOWN="+os.Getenv("IBFABRIC_LAB_KNOWN"))
+	p.Cards, p.ModuleArgs, p.Deadline = 3, "eth=4", deadline
+	result, err := m.Run(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
+	var list []outcome
 	if text := result.Files[outcomes]; len(text) > 0 {
 		if err := json.Unmarshal(text, &list); err != nil {
 			t.Fatalf("reading the guest's outcomes: %v", err)
 		}
 	}
-	t.Logf("booted in %v, all in %v", result.Boot.Round(time.Second), result.Took.Round(time.Second))
+	for _, o := range list {
+		t.Run(o.Name, func(t *testing.T) {
+			t.Logf("took %.1f s in the guest", o.Took.Seconds()) // test/lab/report reads it
+			switch o.Result {
+			case skip:
+				t.Skip("SKIPPED: in the guest, whose output says why")
+			case fail:
+				t.Error("failed in the guest; its output is above")
+			}
+		})
+	}
+	t.Logf("kernel %s: booted in %v, all in %v", m.Release, result.Boot.Round(time.Second), result.Took.Round(time.Second))
 	if result.ExitCode != 0 {
 		t.Errorf("the tests in the guest ended with %d", result.ExitCode)
 	}
-	return list
 }
 
-// table is for a person who wants to know what was played and how long it took.
-func table(title string, list []outcome) string {
-	var b strings.Builder
-	var total time.Duration
-	count := map[string]int{}
-	fmt.Fprintf(&b, "\n%s\n", title)
-	for _, o := range list {
-		fmt.Fprintf(&b, "  %-4s %7.1fs  %s\n", o.Result, o.Took.Seconds(), o.Name)
-		total += o.Took
-		count[o.Result]++
+// ours is whose plugin it is that the others are compared with.
+const ours = "ibfabric"
+
+// ourPlugins builds the program that is all plugins of ibfabric.
+func ourPlugins(t *testing.T) (file string) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := programs.Build(t.Context(), dir, false, "cmd/ibfabric-cni"); err != nil {
+		t.Fatal(err)
 	}
-	fmt.Fprintf(&b, "  %d passed, %d failed, %d skipped in %v\n", count[pass], count[fail], count[skip], total.Round(time.Second))
-	return b.String()
+	return filepath.Join(dir, "ibfabric-cni")
 }
