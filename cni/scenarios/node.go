@@ -207,8 +207,8 @@ func (n *node) states() map[host.PCI]vfState {
 func (n *node) settled() map[host.PCI]vfState {
 	n.t.Helper()
 	last := n.states()
-	for range 120 {
-		time.Sleep(500 * time.Millisecond)
+	for range 600 {
+		time.Sleep(100 * time.Millisecond)
 		now := n.states()
 		if maps.Equal(last, now) && !slices.ContainsFunc(slices.Collect(maps.Values(now)), vfState.away) {
 			return now

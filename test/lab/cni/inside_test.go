@@ -45,10 +45,14 @@ func result(t *testing.T) string {
 	return pass
 }
 
-// TestInsideScenarios plays all stories, each on a node as it is after boot.
-func TestInsideScenarios(t *testing.T) {
+// TestInsideStories shows all facts and plays all stories, each on a node as it is after
+// boot.
+func TestInsideStories(t *testing.T) {
 	needsGuest(t)
 	lab := New(t)
+	for _, f := range facts() {
+		play(t, lab, f.name, func(t *testing.T) { f.show(t, lab) })
+	}
 	for _, s := range scenarios.All() {
 		play(t, lab, s.Name, func(t *testing.T) { s.Run(t, lab) })
 	}

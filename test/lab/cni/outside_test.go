@@ -14,6 +14,7 @@ import (
 
 	"github.com/ibfabric/ibfabric/test/lab"
 	"github.com/ibfabric/ibfabric/test/lab/guest"
+	"github.com/ibfabric/ibfabric/test/peers"
 	"github.com/ibfabric/ibfabric/test/programs"
 )
 
@@ -40,7 +41,7 @@ func TestOnRealKernels(t *testing.T) {
 		t.Run("kernel "+kernel, func(t *testing.T) {
 			m := machine(t, kernel)
 			runStories(t, m, guest.Program{
-				Args: []string{"-test.run", "TestInside(Facts|Scenarios)/(" + os.Getenv("IBFABRIC_LAB_RUN") + ")"}, Output: os.Stdout,
+				Args: []string{"-test.run", "TestInsideStories/(" + os.Getenv("IBFABRIC_LAB_RUN") + ")"}, Output: os.Stdout,
 			})
 		})
 	}
@@ -69,8 +70,8 @@ func machine(t *testing.T, kernel string) *guest.Machine {
 const deadline = 50 * time.Minute
 
 // runStories runs this binary in a guest with two InfiniBand cards and a RoCE one, and
-// makes a subtest of each story that was played there.
-func runStories(t *testing.T, m *guest.Machine, p guest.Program) {
+// makes a subtest of each story that was played there. It returns the guest's files.
+func runStories(t *testing.T, m *guest.Machine, p guest.Program) map[string][]byte {
 	t.Helper()
 	p.Binary = filepath.Join(t.TempDir(), "cni.test")
 	if err := guest.Compile(t.Context(), p.Binary, "test", "-c", "."); err != nil {
@@ -78,7 +79,7 @@ func runStories(t *testing.T, m *guest.Machine, p guest.Program) {
 	}
 	p.Args = append(p.Args, "-test.v", "-test.timeout", (deadline - time.Minute).String())
 	p.Env = append(p.Env, inside+"=1", "IBFABRIC_LAB_KNOWN="+os.Getenv("IBFABRIC_LAB_KNOWN"))
-	p.Cards, p.ModuleArgs, p.Deadline = 3, "eth=4", deadline
+	p.Cards, p.ModuleArgs, p.Deadline = 3, "eth=4 pkeys=16", deadline
 	result, err := m.Run(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
@@ -104,10 +105,62 @@ func runStories(t *testing.T, m *guest.Machine, p guest.Program) {
 	if result.ExitCode != 0 {
 		t.Errorf("the tests in the guest ended with %d", result.ExitCode)
 	}
+	return result.Files
 }
 
 // ours is whose plugin it is that the others are compared with.
 const ours = "ibfabric"
+
+// TestPlugins plays the stories that any plugin must live through: ours as it is shipped,
+// rdma-cni, and whatever lies in PEER_DIR under its CNI type. What others fail is no
+// failure of this test; the table in the end has it.
+func TestPlugins(t *testing.T) {
+	needsLab(t)
+	if os.Getenv("IBFABRIC_LAB_PEERS") == "" {
+		t.Skip("SKIPPED: some minutes a kernel; make lab PEERS=1 runs it")
+	}
+	files := map[string]string{}
+	for _, kind := range []string{"ib-sriov", "sriov", "rdma"} {
+		files[filepath.Join(pluginDir, ours, kind)] = ourPlugins(t)
+	}
+	root, err := filepath.Abs("../../..")
+	must(t, err)
+	rdma := filepath.Join(t.TempDir(), "rdma")
+	version, err := peers.BuildRDMACNI(t.Context(), root, rdma)
+	must(t, err)
+	files[filepath.Join(pluginDir, "rdma-cni "+version, "rdma")] = rdma
+	if dir := os.Getenv("IBFABRIC_LAB_PEER_DIR"); dir != "" {
+		addPeers(t, dir, files)
+	}
+	for _, kernel := range series() {
+		t.Run("kernel "+kernel, func(t *testing.T) {
+			left := runStories(t, machine(t, kernel), guest.Program{
+				Args: []string{"-test.run", "TestInsidePlugins/" + os.Getenv("IBFABRIC_LAB_RUN")}, Files: files, Output: os.Stdout,
+			})
+			var cells []json.RawMessage
+			must(t, json.Unmarshal(left[storyCells], &cells))
+			for _, cell := range cells {
+				t.Logf("plugin story: %s", cell) // test/lab/report reads it
+			}
+		})
+	}
+}
+
+// addPeers takes the plugins of a folder like a node's CNI bin directory.
+func addPeers(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	found := 0
+	for _, kind := range []string{"ib-sriov", "sriov", "rdma"} {
+		file := filepath.Join(dir, kind)
+		if _, err := os.Stat(file); err == nil {
+			files[filepath.Join(pluginDir, filepath.Base(dir), kind)] = file
+			found++
+		}
+	}
+	if found == 0 {
+		t.Fatalf("PEER_DIR=%s has none of ib-sriov, sriov and rdma", dir)
+	}
+}
 
 // ourPlugins builds the program that is all plugins of ibfabric.
 func ourPlugins(t *testing.T) (file string) {

@@ -138,7 +138,7 @@ static int fab_parse(char *line, struct fkb_table *t)
 	while ((word = strsep(&line, " "))) {
 		if (!*word)
 			continue;
-		if (i == FKB_PKEYS || kstrtou16(word, 16, &t->pkeys[i++]))
+		if (i == fkb_pkeys || kstrtou16(word, 16, &t->pkeys[i++]))
 			return -EINVAL;
 	}
 	return 0;
@@ -218,7 +218,7 @@ static ssize_t fab_pkeys_write(struct file *file, const char __user *b, size_t n
 
 	if (n >= sizeof(s) || copy_from_user(s, b, n))
 		return -EINVAL;
-	if (sscanf(s, "%i %x", &i, &v) != 2 || i < 0 || i >= FKB_PKEYS || v > 0xffff)
+	if (sscanf(s, "%i %x", &i, &v) != 2 || i < 0 || i >= fkb_pkeys || v > 0xffff)
 		return -EINVAL;
 	WRITE_ONCE(f->pkeys[i], v);
 	fab_event(f, IB_EVENT_PKEY_CHANGE);
