@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,6 +38,7 @@ func TestUFMToPod(t *testing.T) {
 	needsLab(t)
 	for _, kernel := range series() {
 		t.Run("kernel "+kernel, func(t *testing.T) {
+			t.Parallel()
 			m := machine(t, kernel)
 			f := newFabric(t)
 			u := ufm.New(t, f)
@@ -49,8 +49,8 @@ func TestUFMToPod(t *testing.T) {
 			runStories(t, m, guest.Program{
 				Args:  []string{"-test.run", "TestInsideBridge"},
 				Files: map[string]string{filepath.Join(pluginDir, ours, "ib-sriov"): ourPlugins(t)},
-				Talk:  func(ctx context.Context, line net.Conn) error { return join(ctx, t, f, line) },
-				Output: listener(func(what string) {
+				Talk:  func(ctx context.Context, line net.Conn) error { return join(ctx, f, line) },
+				Output: listener(said(kernel), func(what string) {
 					switch what {
 					case "admit":
 						u.Add("0x10", `,"index0":true`, strangerGUID)
@@ -63,7 +63,7 @@ func TestUFMToPod(t *testing.T) {
 	}
 }
 
-func join(ctx context.Context, t *testing.T, f *fabric.Fabric, line net.Conn) error {
+func join(ctx context.Context, f *fabric.Fabric, line net.Conn) error {
 	hca, err := bridge.NewClient(ctx, line)
 	if err != nil {
 		return err
@@ -75,19 +75,15 @@ func join(ctx context.Context, t *testing.T, f *fabric.Fabric, line net.Conn) er
 	return b.Run(ctx)
 }
 
-// listener does what the guest asks for, and shows everything.
-func listener(do func(what string)) io.Writer {
+// listener does what the guest asks for, and hands on everything.
+func listener(to io.Writer, do func(what string)) io.Writer {
 	return writer(func(line []byte) (int, error) {
 		if what, asked := strings.CutPrefix(strings.TrimSpace(string(line)), asks); asked {
 			do(what)
 		}
-		return os.Stdout.Write(line)
+		return to.Write(line)
 	})
 }
-
-type writer func([]byte) (int, error)
-
-func (w writer) Write(p []byte) (int, error) { return w(p) }
 
 // newFabric has a host with a port for each VF of the guest's.
 func newFabric(t *testing.T) *fabric.Fabric {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,13 +40,25 @@ func TestOnRealKernels(t *testing.T) {
 	needsLab(t)
 	for _, kernel := range series() {
 		t.Run("kernel "+kernel, func(t *testing.T) {
-			m := machine(t, kernel)
-			runStories(t, m, guest.Program{
-				Args: []string{"-test.run", "TestInsideStories/(" + os.Getenv("IBFABRIC_LAB_RUN") + ")"}, Output: os.Stdout,
+			t.Parallel()
+			runStories(t, machine(t, kernel), guest.Program{
+				Args: []string{"-test.run", "TestInsideStories/(" + os.Getenv("IBFABRIC_LAB_RUN") + ")"}, Output: said(kernel),
 			})
 		})
 	}
 }
+
+// said shows what a guest says, which goes on beside others.
+func said(kernel string) io.Writer {
+	return writer(func(line []byte) (int, error) {
+		_, err := fmt.Printf("%4s| %s", kernel, line)
+		return len(line), err
+	})
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
 
 func machine(t *testing.T, kernel string) *guest.Machine {
 	t.Helper()
@@ -134,8 +147,9 @@ func TestPlugins(t *testing.T) {
 	}
 	for _, kernel := range series() {
 		t.Run("kernel "+kernel, func(t *testing.T) {
+			t.Parallel()
 			left := runStories(t, machine(t, kernel), guest.Program{
-				Args: []string{"-test.run", "TestInsidePlugins/" + os.Getenv("IBFABRIC_LAB_RUN")}, Files: files, Output: os.Stdout,
+				Args: []string{"-test.run", "TestInsidePlugins/" + os.Getenv("IBFABRIC_LAB_RUN")}, Files: files, Output: said(kernel),
 			})
 			var cells []json.RawMessage
 			must(t, json.Unmarshal(left[storyCells], &cells))
