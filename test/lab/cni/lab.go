@@ -79,6 +79,9 @@ func (l *Lab) At(t *testing.T) *Lab {
 	return l
 }
 
+// Slow implements scenarios.Slow: emulated, binding a function takes tenths of a second.
+func (l *Lab) Slow() {}
+
 // Kernel implements scenarios.Lab.
 func (l *Lab) Kernel() host.Kernel { return l.host }
 
