@@ -35,15 +35,25 @@ func needsLab(t *testing.T) {
 	}
 }
 
-// TestOnRealKernels boots a guest for each kernel and runs the tests that need one.
+// TestOnRealKernels boots a guest for each kernel and plays there what RUN says: facts and
+// stories in process, and plugins as programs: ours as it is shipped, rdma-cni, and
+// whatever lies in PEER_DIR under its CNI type.
 func TestOnRealKernels(t *testing.T) {
 	needsLab(t)
+	files := plugins(t)
 	for _, kernel := range series() {
 		t.Run("kernel "+kernel, func(t *testing.T) {
 			t.Parallel()
-			runStories(t, machine(t, kernel), guest.Program{
-				Args: []string{"-test.run", "TestInsideStories/(" + os.Getenv("IBFABRIC_LAB_RUN") + ")"}, Output: said(kernel),
+			left := runStories(t, machine(t, kernel), guest.Program{
+				Args: []string{"-test.run", "TestInsideStories"}, Files: files, Output: said(kernel), Env: selection(),
 			})
+			var cells []json.RawMessage
+			if text := left[storyCells]; len(text) > 0 {
+				must(t, json.Unmarshal(text, &cells))
+			}
+			for _, cell := range cells {
+				t.Logf("plugin story: %s", cell) // test/lab/report reads it
+			}
 		})
 	}
 }
@@ -124,17 +134,12 @@ func runStories(t *testing.T, m *guest.Machine, p guest.Program) map[string][]by
 // ours is whose plugin it is that the others are compared with.
 const ours = "ibfabric"
 
-// TestPlugins plays the stories that any plugin must live through: ours as it is shipped,
-// rdma-cni, and whatever lies in PEER_DIR under its CNI type. What others fail is no
-// failure of this test; the table in the end has it.
-func TestPlugins(t *testing.T) {
-	needsLab(t)
-	if os.Getenv("IBFABRIC_LAB_PEERS") == "" {
-		t.Skip("SKIPPED: some minutes a kernel; make lab PEERS=1 runs it")
-	}
-	files := map[string]string{}
+// plugins are programs of this machine's, by their place in the guest.
+func plugins(t *testing.T) map[string]string {
+	t.Helper()
+	files, program := map[string]string{}, ourPlugins(t)
 	for _, kind := range []string{"ib-sriov", "sriov", "rdma"} {
-		files[filepath.Join(pluginDir, ours, kind)] = ourPlugins(t)
+		files[filepath.Join(pluginDir, ours, kind)] = program
 	}
 	root, err := filepath.Abs("../../..")
 	must(t, err)
@@ -145,19 +150,7 @@ func TestPlugins(t *testing.T) {
 	if dir := os.Getenv("IBFABRIC_LAB_PEER_DIR"); dir != "" {
 		addPeers(t, dir, files)
 	}
-	for _, kernel := range series() {
-		t.Run("kernel "+kernel, func(t *testing.T) {
-			t.Parallel()
-			left := runStories(t, machine(t, kernel), guest.Program{
-				Args: []string{"-test.run", "TestInsidePlugins/" + os.Getenv("IBFABRIC_LAB_RUN")}, Files: files, Output: said(kernel),
-			})
-			var cells []json.RawMessage
-			must(t, json.Unmarshal(left[storyCells], &cells))
-			for _, cell := range cells {
-				t.Logf("plugin story: %s", cell) // test/lab/report reads it
-			}
-		})
-	}
+	return files
 }
 
 // addPeers takes the plugins of a folder like a node's CNI bin directory.

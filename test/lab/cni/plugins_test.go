@@ -58,10 +58,8 @@ type storyCell struct {
 
 const storyCells = "plugins.json"
 
-// TestInsidePlugins plays every program in pluginDir.
-func TestInsidePlugins(t *testing.T) {
-	needsGuest(t)
-	lab := New(t)
+// playPrograms plays every program in pluginDir.
+func playPrograms(t *testing.T, lab *Lab) {
 	files, err := filepath.Glob(filepath.Join(pluginDir, "*", "*"))
 	must(t, err)
 	name, err := release()
@@ -71,24 +69,32 @@ func TestInsidePlugins(t *testing.T) {
 	for _, file := range files {
 		whose, kind := filepath.Base(filepath.Dir(file)), filepath.Base(file)
 		for _, story := range pluginStories() {
-			if story.kinds != "" && !strings.Contains(" "+story.kinds+" ", " "+kind+" ") {
+			title := whose + " " + kind + ": " + story.name
+			if !story.isFor(kind) || !wanted(pluginsWanted, title) {
 				continue
 			}
-			t.Run(whose+" "+kind+": "+story.name, func(t *testing.T) {
+			cell := storyCell{whose, kind, parts[0] + "." + parts[1], story.name, pass, ""}
+			out := rehearse(t, lab, title, func(t *testing.T) {
 				lab.At(t)
-				cell := storyCell{whose, kind, parts[0] + "." + parts[1], story.name, pass, ""}
 				if err := playPlugin(t.Context(), newStage(lab, program{file}, kind), story); err != nil {
 					cell.Result, cell.Because = fail, err.Error()
 					t.Log(err)
 				}
-				if cells = append(cells, cell); cell.Result == fail && whose == ours {
+				if cell.Result == fail && whose == ours {
 					t.Fail()
 				}
 			})
+			if cells = append(cells, cell); whose == ours {
+				note(t, out)
+			}
 		}
 	}
 	text, err := json.Marshal(cells)
 	must(t, errors.Join(err, os.WriteFile("/out/"+storyCells, text, 0o600)))
+}
+
+func (s pluginStory) isFor(kind string) bool {
+	return s.kinds == "" || strings.Contains(" "+s.kinds+" ", " "+kind+" ")
 }
 
 // longestStory is far more than any takes that goes well.
@@ -97,7 +103,7 @@ const longestStory = 3 * time.Minute
 func playPlugin(ctx context.Context, s *stage, story pluginStory) error {
 	ctx, cancel := context.WithTimeout(ctx, longestStory)
 	defer cancel()
-	defer s.tidy()
+	defer forgetState()
 	return story.play(ctx, s)
 }
 

@@ -35,12 +35,11 @@ func newStage(l *Lab, p program, kind string) *stage {
 // stateDirs are where plugins keep what they must remember.
 func stateDirs() []string { return []string{"/var/lib/cni", "/run/cni", "/run/ibfabric"} }
 
-// tidy takes everything from a plugin that it might remember.
-func (s *stage) tidy() {
+// forgetState takes everything from a plugin that it might remember.
+func forgetState() {
 	for _, dir := range stateDirs() {
 		_ = os.RemoveAll(dir)
 	}
-	s.lab.Tidy()
 }
 
 // stateFiles are what a plugin has written down.
