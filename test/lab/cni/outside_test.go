@@ -124,7 +124,7 @@ func runStories(t *testing.T, m *guest.Machine, p guest.Program) map[string][]by
 			}
 		})
 	}
-	t.Logf("kernel %s: booted in %v, all in %v", m.Release, result.Boot.Round(time.Second), result.Took.Round(time.Second))
+	t.Logf("kernel %s: booted in %v, all in %v, %v of CPU time", m.Release, result.Boot.Round(time.Second), result.Took.Round(time.Second), result.CPU.Round(time.Second))
 	if result.ExitCode != 0 {
 		t.Errorf("the tests in the guest ended with %d", result.ExitCode)
 	}

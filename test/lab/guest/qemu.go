@@ -21,7 +21,7 @@ import (
 
 // boot runs QEMU until it ends or ctx does; channel reads the guest's second serial port
 // meanwhile. What the first one printed comes back, in an error's case too.
-func (m *Machine) boot(ctx context.Context, image []byte, p Program, channel func(io.Reader) error) (console string, err error) {
+func (m *Machine) boot(ctx context.Context, image []byte, p Program, channel func(io.Reader) error, result *Result) (console string, err error) {
 	dir, err := os.MkdirTemp("", "ibfabric-lab-")
 	if err != nil {
 		return "", err
@@ -70,6 +70,9 @@ func (m *Machine) boot(ctx context.Context, image []byte, p Program, channel fun
 		_ = channelIn.Close()
 		_ = lineEnd.Close()
 	})
+	if cmd.ProcessState != nil {
+		result.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
 	hangUp()
 	readers.Wait()
 	if err != nil {

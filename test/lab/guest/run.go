@@ -47,6 +47,7 @@ type Result struct {
 	Files    map[string][]byte // what it left in /out, by path below that
 	Boot     time.Duration     // until the program began
 	Took     time.Duration     // all of it
+	CPU      time.Duration     // QEMU's
 }
 
 // job is what the guest's init is told; init/main.go reads it.
@@ -76,7 +77,7 @@ func (m *Machine) Run(ctx context.Context, p Program) (*Result, error) {
 	var console string
 	err = m.log.step("lab: guest with kernel "+m.Release, func() (err error) {
 		begun := time.Now()
-		console, err = m.boot(ctx, image, p, func(r io.Reader) error { return listen(r, j.Mark, p.Output, begun, result) })
+		console, err = m.boot(ctx, image, p, func(r io.Reader) error { return listen(r, j.Mark, p.Output, begun, result) }, result)
 		result.Took = time.Since(begun)
 		return err
 	})
