@@ -46,9 +46,11 @@ func TestUFMToPod(t *testing.T) {
 			u.Add("0x10", `,"index0":true`, memberGUID)
 			u.Add("0x20", `,"membership":"limited"`, memberGUID)
 			u.Applied()
+			plugin, err := ourPlugins(t.Context(), t.TempDir())
+			must(t, err)
 			runStories(t, m, guest.Program{
 				Args:  []string{"-test.run", "TestInsideBridge"},
-				Files: map[string]string{filepath.Join(pluginDir, ours, "ib-sriov"): ourPlugins(t)},
+				Files: map[string]string{filepath.Join(pluginDir, ours, "ib-sriov"): plugin},
 				Talk:  func(ctx context.Context, line net.Conn) error { return join(ctx, f, line) },
 				Output: listener(said(kernel), func(what string) {
 					switch what {

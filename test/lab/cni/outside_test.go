@@ -3,6 +3,7 @@
 package cni
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,11 +42,15 @@ func needsLab(t *testing.T) {
 // whatever lies in PEER_DIR under its CNI type.
 func TestOnRealKernels(t *testing.T) {
 	needsLab(t)
-	files := plugins(t)
+	dir := t.TempDir()
+	plugins := sync.OnceValues(func() (map[string]string, error) { return plugins(t.Context(), dir) })
 	for _, kernel := range series() {
 		t.Run("kernel "+kernel, func(t *testing.T) {
 			t.Parallel()
-			left := runStories(t, machine(t, kernel), guest.Program{
+			m := machine(t, kernel) // where there is none, nothing need be built
+			files, err := plugins()
+			must(t, err)
+			left := runStories(t, m, guest.Program{
 				Args: []string{"-test.run", "TestInsideStories"}, Files: files, Output: said(kernel), Env: selection(),
 			})
 			var cells []json.RawMessage
@@ -135,29 +141,38 @@ func runStories(t *testing.T, m *guest.Machine, p guest.Program) map[string][]by
 const ours = "ibfabric"
 
 // plugins are programs of this machine's, by their place in the guest.
-func plugins(t *testing.T) map[string]string {
-	t.Helper()
-	files, program := map[string]string{}, ourPlugins(t)
-	for _, kind := range []string{"ib-sriov", "sriov", "rdma"} {
+func plugins(ctx context.Context, dir string) (map[string]string, error) {
+	files := map[string]string{}
+	program, err := ourPlugins(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, kind := range kinds() {
 		files[filepath.Join(pluginDir, ours, kind)] = program
 	}
 	root, err := filepath.Abs("../../..")
-	must(t, err)
-	rdma := filepath.Join(t.TempDir(), "rdma")
-	version, err := peers.BuildRDMACNI(t.Context(), root, rdma)
-	must(t, err)
+	if err != nil {
+		return nil, err
+	}
+	rdma := filepath.Join(dir, "rdma")
+	version, err := peers.BuildRDMACNI(ctx, root, rdma)
+	if err != nil {
+		return nil, err
+	}
 	files[filepath.Join(pluginDir, "rdma-cni "+version, "rdma")] = rdma
 	if dir := os.Getenv("IBFABRIC_LAB_PEER_DIR"); dir != "" {
-		addPeers(t, dir, files)
+		err = addPeers(dir, files)
 	}
-	return files
+	return files, err
 }
 
+// kinds are the CNI types of plugins that there are stories for.
+func kinds() []string { return []string{"ib-sriov", "sriov", "rdma"} }
+
 // addPeers takes the plugins of a folder like a node's CNI bin directory.
-func addPeers(t *testing.T, dir string, files map[string]string) {
-	t.Helper()
+func addPeers(dir string, files map[string]string) error {
 	found := 0
-	for _, kind := range []string{"ib-sriov", "sriov", "rdma"} {
+	for _, kind := range kinds() {
 		file := filepath.Join(dir, kind)
 		if _, err := os.Stat(file); err == nil {
 			files[filepath.Join(pluginDir, filepath.Base(dir), kind)] = file
@@ -165,16 +180,12 @@ func addPeers(t *testing.T, dir string, files map[string]string) {
 		}
 	}
 	if found == 0 {
-		t.Fatalf("PEER_DIR=%s has none of ib-sriov, sriov and rdma", dir)
+		return fmt.Errorf("PEER_DIR=%s has none of %s", dir, strings.Join(kinds(), ", "))
 	}
+	return nil
 }
 
 // ourPlugins builds the program that is all plugins of ibfabric.
-func ourPlugins(t *testing.T) (file string) {
-	t.Helper()
-	dir := t.TempDir()
-	if err := programs.Build(t.Context(), dir, false, "cmd/ibfabric-cni"); err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(dir, "ibfabric-cni")
+func ourPlugins(ctx context.Context, dir string) (file string, err error) {
+	return filepath.Join(dir, "ibfabric-cni"), programs.Build(ctx, dir, false, "cmd/ibfabric-cni")
 }
