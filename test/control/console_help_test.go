@@ -55,10 +55,16 @@ func (w *world) head(former string) v1alpha1.JournalSpec {
 	return head.Spec
 }
 
-// console is the leader's, for whoever cfg is.
+// console is the leader's, when it knows what there is, for whoever cfg is.
 func (w *world) console(cfg *rest.Config) *consoleClient {
 	w.t.Helper()
-	return consoleAt(w.t, *w.head("").Console, cfg)
+	where := *w.head("").Console
+	admin := consoleAt(w.t, where, w.bed.Config())
+	testbed.Eventually(w.t, "the leader has adopted", func() (bool, string) {
+		code, text := admin.do(http.MethodGet, api.PathNodes, nil)
+		return code == http.StatusOK, string(text)
+	})
+	return consoleAt(w.t, where, cfg)
 }
 
 func consoleAt(t testing.TB, where v1alpha1.JournalConsole, cfg *rest.Config) *consoleClient {
