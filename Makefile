@@ -9,7 +9,7 @@ SHELL       := bash
 UNIT    := $$(go list ./... | grep -v '/test/') ./test/demo ./test/bench/...
 CONTROL := $$(go list ./test/... | grep '/test/' | grep -vE '/test/(demo|bench|chaos)')
 
-.PHONY: help build test static unit control race fmt-check demo bench chaos chaos-short lab testbed clean
+.PHONY: help build test static unit control race fmt-check manifests demo bench chaos chaos-short lab testbed clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,9 +22,11 @@ test: static unit control race chaos-short ## everything CI runs: static checks,
 static: fmt-check ## go vet and staticcheck
 	go vet ./...
 	go tool staticcheck ./...
+	go -C deploy/tools vet ./...
 
 unit: ## unit and property tests and fuzz seeds
 	go test $(UNIT)
+	go -C deploy/tools test ./...
 
 control: testbed ## tests against a real control plane
 	go test -p 1 -parallel 4 $(CONTROL)
@@ -41,6 +43,9 @@ race: testbed ## unit tests, and the controller in its tests, under the race det
 
 fmt-check: ## fail on files that gofmt would change
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
+
+manifests: ## render the chart into deploy/manifests and deploy/admission, and its values into docs/install.md
+	go -C deploy/tools run ./ibfabric-chart manifests -root ../..
 
 # exec: a signal to make's child is a signal to the demo.
 demo: build $(if $(KUBECONFIG),,testbed) ## see it work; ONCE=1 runs to the end by itself, KUBECONFIG=… uses that cluster
