@@ -9,7 +9,7 @@ SHELL       := bash
 UNIT    := $$(go list ./... | grep -v '/test/') ./test/demo ./test/bench/...
 CONTROL := $$(go list ./test/... | grep '/test/' | grep -vE '/test/(demo|bench|chaos)')
 
-.PHONY: help build test static unit control race fmt-check manifests demo bench chaos chaos-short lab testbed clean
+.PHONY: help build test static unit control race fmt-check manifests images release demo bench chaos chaos-short lab testbed clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,12 @@ fmt-check: ## fail on files that gofmt would change
 
 manifests: ## render the chart into deploy/manifests and deploy/admission, and its values into docs/install.md
 	go -C deploy/tools run ./ibfabric-chart manifests -root ../..
+
+images: ## write the images into build/images, as OCI archives for amd64 and arm64; VERSION=v1.2.3
+	@go -C deploy/tools run ./ibfabric-release -root ../.. -o ../../build/images -images-only $(if $(VERSION),-version $(VERSION))
+
+release: ## all that is given out into build/release: programs, images, chart, manifests, SHA256SUMS; VERSION=v1.2.3
+	@go -C deploy/tools run ./ibfabric-release -root ../.. -o ../../build/release $(if $(VERSION),-version $(VERSION))
 
 # exec: a signal to make's child is a signal to the demo.
 demo: build $(if $(KUBECONFIG),,testbed) ## see it work; ONCE=1 runs to the end by itself, KUBECONFIG=… uses that cluster
