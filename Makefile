@@ -67,9 +67,11 @@ chaos: testbed ## let everything go wrong at once; SEED=7 DURATION=3m
 chaos-short: testbed
 	go test -count=1 ./test/chaos
 
-# One guest at a time: each is a busy CPU. -timeout covers downloads and both kernels.
-lab: ## real kernels with a virtual HCA, in QEMU; KERNELS="6.12 7" RUN=regexp
-	IBFABRIC_LAB=1 IBFABRIC_LAB_KERNELS="$(KERNELS)" IBFABRIC_LAB_RUN="$(RUN)" go test -p 1 -count=1 -v -timeout 120m $$(go list ./test/lab/... | grep -v lab/cni) ./test/lab/cni
+# -timeout covers downloads and both kernels.
+lab: ## real kernels and a real OpenSM, in QEMU; KERNELS="6.12 7" RUN=regexp PEERS=1 PEER_DIR=folder
+	IBFABRIC_LAB=1 IBFABRIC_LAB_KERNELS="$(KERNELS)" IBFABRIC_LAB_RUN="$(RUN)" IBFABRIC_LAB_PEERS="$(PEERS)" IBFABRIC_LAB_PEER_DIR="$(abspath $(PEER_DIR))" \
+		go test -json -p 1 -count=1 -timeout 120m $(if $(RUN)$(PEERS),-run TestOnRealKernels ./test/lab/cni,$$(go list ./test/lab/... | grep -v lab/cni) ./test/lab/cni) \
+		| go run ./test/lab/report -o build/lab.json $(if $(RUN),,$(if $(PEERS),-peers test/lab/README.md))
 
 testbed: ## build what tests and demo need of Kubernetes (once: five to ten minutes); prints the folder
 	@go run ./test/testbed/build

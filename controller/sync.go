@@ -202,7 +202,9 @@ type suspects map[types.UID]int
 
 // collectGarbage lets go of what pods had that ended unseen: while nobody led, or in a
 // gap of the watch. A row goes when two rounds did not explain it and the API server
-// itself says that its pod is gone.
+// itself says that its pod is gone. Of a pod that this leader saw alive the watch also told
+// where it ran, or that it ran nowhere, which the API server no longer knows: its own worker
+// lets it go, however long the pod queue is.
 func (c *Controller) collectGarbage(ctx context.Context) error {
 	gone := map[types.UID]ledger.Row{}
 	c.ledger.Each(func(r ledger.Row) {
@@ -213,7 +215,12 @@ func (c *Controller) collectGarbage(ctx context.Context) error {
 	now := suspects{}
 	var failed []error
 	for uid, r := range gone {
-		if now[uid] = c.suspects[uid] + 1; now[uid] >= 2 && !c.removeAfter().After(c.now()) {
+		now[uid] = c.suspects[uid] + 1
+		switch {
+		case now[uid] < 2 || c.removeAfter().After(c.now()):
+		case r.Seen:
+			c.pods.Add(r.Pod)
+		default:
 			failed = append(failed, c.letGoIfGone(ctx, r))
 		}
 	}

@@ -33,7 +33,7 @@ func (n *node) addVerbs(k kind) []string {
 // KilledAddThenDel is the runtime that lost its plugin and cleans up.
 func KilledAddThenDel(t *testing.T, lab Lab, k kind) {
 	n := k.node(t, lab)
-	everywhere(n.addVerbs(k), func(at int, late bool, name string) {
+	n.everywhere(n.addVerbs(k), func(at int, late bool, name string) {
 		p := k.pod(n, fmt.Sprintf("c-%d-%t", at, late), 0x0200000000000100)
 		n.strike(at, hostfake.Fault{Kill: true, Late: late})
 		dead, err := hostfake.Survive(func() error { _, err := n.add(p); return err })
@@ -50,7 +50,7 @@ func KilledAddThenDel(t *testing.T, lab Lab, k kind) {
 // KilledAddThenAdd is the runtime that lost its plugin and forgot about it.
 func KilledAddThenAdd(t *testing.T, lab Lab, k kind) {
 	n := k.node(t, lab)
-	everywhere(n.addVerbs(k), func(at int, late bool, name string) {
+	n.everywhere(n.addVerbs(k), func(at int, late bool, name string) {
 		p := k.pod(n, fmt.Sprintf("c-%d-%t", at, late), 0x0200000000000100)
 		n.strike(at, hostfake.Fault{Kill: true, Late: late})
 		if dead, err := hostfake.Survive(func() error { _, err := n.add(p); return err }); !dead {
@@ -87,7 +87,7 @@ var errInjected = errors.New("injected")
 // FailedAdd is a kernel that refuses, once.
 func FailedAdd(t *testing.T, lab Lab, k kind) {
 	n := k.node(t, lab)
-	everywhere(n.addVerbs(k), func(at int, late bool, name string) {
+	n.everywhere(n.addVerbs(k), func(at int, late bool, name string) {
 		p := k.pod(n, fmt.Sprintf("c-%d-%t", at, late), 0x0200000000000100)
 		n.strike(at, hostfake.Fault{Err: errInjected, Late: late})
 		_, err := n.add(p)
@@ -120,7 +120,7 @@ func (n *node) delVerbs(k kind) []string {
 // KilledDel is the runtime that calls again.
 func KilledDel(t *testing.T, lab Lab, k kind) {
 	n := k.node(t, lab)
-	everywhere(n.delVerbs(k), func(at int, late bool, name string) {
+	n.everywhere(n.delVerbs(k), func(at int, late bool, name string) {
 		p := k.pod(n, fmt.Sprintf("c-%d-%t", at, late), 0x0200000000000100)
 		n.mustAdd(p)
 		n.strike(at, hostfake.Fault{Kill: true, Late: late})
@@ -140,7 +140,7 @@ func KilledDel(t *testing.T, lab Lab, k kind) {
 // FailedDel is the runtime that calls again after an error.
 func FailedDel(t *testing.T, lab Lab, k kind) {
 	n := k.node(t, lab)
-	everywhere(n.delVerbs(k), func(at int, late bool, name string) {
+	n.everywhere(n.delVerbs(k), func(at int, late bool, name string) {
 		p := k.pod(n, fmt.Sprintf("c-%d-%t", at, late), 0x0200000000000100)
 		n.mustAdd(p)
 		n.strike(at, hostfake.Fault{Err: errInjected, Late: late})

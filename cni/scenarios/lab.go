@@ -26,6 +26,9 @@ type Lab interface {
 	Reboot()
 }
 
+// Slow is a Lab on which every verb takes its time.
+type Slow interface{ Slow() }
+
 // Scenario is a story and what it says in one sentence.
 type Scenario struct {
 	Name string

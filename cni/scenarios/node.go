@@ -207,8 +207,8 @@ func (n *node) states() map[host.PCI]vfState {
 func (n *node) settled() map[host.PCI]vfState {
 	n.t.Helper()
 	last := n.states()
-	for range 120 {
-		time.Sleep(500 * time.Millisecond)
+	for range 600 {
+		time.Sleep(100 * time.Millisecond)
 		now := n.states()
 		if maps.Equal(last, now) && !slices.ContainsFunc(slices.Collect(maps.Values(now)), vfState.away) {
 			return now
@@ -287,11 +287,25 @@ func (n *node) rehearse(f func()) []string {
 	return n.faults.Verbs()
 }
 
-// everywhere runs try once for every verb of a call, before and after its work.
-func everywhere(verbs []string, try func(at int, late bool, name string)) {
+// everywhere runs try once for every verb of a call, before and after its work. On a slow
+// node verbs that only look are left out: a call that ends there leaves what one leaves that
+// ends after the last verb that did something. The fake node goes through all.
+func (n *node) everywhere(verbs []string, try func(at int, late bool, name string)) {
+	_, slow := n.lab.(Slow)
 	for i, verb := range verbs {
+		if slow && looks(verb) {
+			continue
+		}
 		for _, late := range []bool{false, true} {
 			try(i, late, fmt.Sprintf("at verb %d (%s), late %t", i, verb, late))
 		}
 	}
+}
+
+// looks reports whether a verb of host.Kernel changes nothing.
+func looks(verb string) bool {
+	return slices.Contains([]string{
+		"BootID", "HasNetNS", "NetNSID", "RDMAMode", "Device", "VFConfig", "Netdev", "Configured",
+		"HasDefaultRoute", "RDMADevice", "Port",
+	}, verb)
 }

@@ -16,7 +16,7 @@ import (
 // NetNSEndsUnderDel is a sandbox whose namespace goes while DEL is at work in it.
 func NetNSEndsUnderDel(t *testing.T, lab Lab, k kind) {
 	n := k.node(t, lab)
-	everywhere(n.delVerbs(k), func(at int, late bool, name string) {
+	n.everywhere(n.delVerbs(k), func(at int, late bool, name string) {
 		if late {
 			return // before the next verb is the same
 		}

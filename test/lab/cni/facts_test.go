@@ -16,15 +16,15 @@ import (
 	"github.com/ibfabric/ibfabric/guid"
 )
 
-// TestInsideFacts is what the plugins rely on of the kernel, one fact after the other, so
-// that a story that fails can be told from a kernel that has changed.
-func TestInsideFacts(t *testing.T) {
-	needsGuest(t)
-	lab := New(t)
-	for _, fact := range []struct {
-		name string
-		show func(*testing.T, *Lab)
-	}{
+// fact is what the plugins rely on of the kernel, so that a story that fails can be told
+// from a kernel that has changed.
+type fact struct {
+	name string
+	show func(*testing.T, *Lab)
+}
+
+func facts() []fact {
+	return []fact{
 		{"a VF takes over the GUIDs of its PF when its driver binds", guidsByRebind},
 		{"an InfiniBand netdev is made anew where its generation of kernels makes it", netdevFollows},
 		{"an RDMA device comes home by a move, and by its namespace's end", deviceComesHome},
@@ -32,8 +32,6 @@ func TestInsideFacts(t *testing.T) {
 		{"a port shows its PKeys once the subnet manager has come", pkeysAppear},
 		{"an IPoIB child is seen with its parent", childrenAreSeen},
 		{"a RoCE VF keeps its netdev when its RDMA device moves", roceMoves},
-	} {
-		play(t, lab, fact.name, func(t *testing.T) { fact.show(t, lab) })
 	}
 }
 

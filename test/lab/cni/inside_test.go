@@ -45,30 +45,41 @@ func result(t *testing.T) string {
 	return pass
 }
 
-// TestInsideScenarios plays all stories, each on a node as it is after boot.
-func TestInsideScenarios(t *testing.T) {
+// TestInsideStories shows facts and plays stories, each on a node as it is after boot.
+func TestInsideStories(t *testing.T) {
 	needsGuest(t)
 	lab := New(t)
-	for _, s := range scenarios.All() {
-		play(t, lab, s.Name, func(t *testing.T) { s.Run(t, lab) })
+	for _, f := range facts() {
+		if wanted(storiesWanted, f.name) {
+			play(t, lab, f.name, func(t *testing.T) { f.show(t, lab) })
+		}
 	}
+	for _, s := range scenarios.All() {
+		if wanted(storiesWanted, s.Name) {
+			play(t, lab, s.Name, func(t *testing.T) { s.Run(t, lab) })
+		}
+	}
+	playPrograms(t, lab)
 }
 
 // play runs one fact or story, tidies up after it, and notes what became of it.
 func play(t *testing.T, lab *Lab, name string, story func(*testing.T)) {
 	t.Helper()
-	var out *outcome // nil for one that the command line leaves out
+	note(t, rehearse(t, lab, name, story))
+}
+
+// rehearse is play for what nobody needs to know of.
+func rehearse(t *testing.T, lab *Lab, name string, story func(*testing.T)) outcome {
+	t.Helper()
+	out := outcome{Name: name}
 	t.Run(name, func(t *testing.T) {
 		begun := time.Now()
-		out = &outcome{Name: name}
 		defer func() { out.Result, out.Took = result(t), time.Since(begun) }()
 		skipKnown(t, name)
 		defer lab.At(t).Tidy()
 		story(t)
 	})
-	if out != nil {
-		note(t, *out)
-	}
+	return out
 }
 
 // note keeps what is known so far: a story may end the guest.

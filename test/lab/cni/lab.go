@@ -79,6 +79,9 @@ func (l *Lab) At(t *testing.T) *Lab {
 	return l
 }
 
+// Slow implements scenarios.Slow: emulated, binding a function takes tenths of a second.
+func (l *Lab) Slow() {}
+
 // Kernel implements scenarios.Lab.
 func (l *Lab) Kernel() host.Kernel { return l.host }
 
@@ -179,13 +182,38 @@ func (l *Lab) Reboot() {
 }
 
 // Tidy is for between two stories: the next one finds the node as after boot, and a fabric
-// that knows nothing. A node that is as it was is left alone, which is quicker.
+// that knows nothing. A reboot is the last means: binding all functions anew takes seconds.
 func (l *Lab) Tidy() {
 	l.EndAll()
 	l.forget()
-	if eventually("VFs", l.allAtHome) != nil || !maps.Equal(l.look(), l.fresh) {
+	if eventually("VFs", l.allAtHome) != nil || l.repair() != nil || !maps.Equal(l.look(), l.fresh) {
 		l.Reboot()
 	}
+}
+
+// repair gives the VFs that are not as after the boot what they had then, and binds them
+// anew.
+func (l *Lab) repair() error {
+	ctx, now := context.Background(), l.look()
+	for _, c := range l.cards {
+		for j, pci := range c.vfs {
+			was := l.fresh[pci]
+			if now[pci] == was {
+				continue
+			}
+			vf := host.VF{PF: c.pf, Index: j}
+			err := l.host.SetVFLinkState(ctx, vf, was.config.LinkState)
+			if c.ethernet {
+				err = errors.Join(err, l.host.SetVFEthernet(ctx, vf, was.config.Ethernet))
+			} else {
+				err = errors.Join(err, l.host.SetVFGUID(ctx, vf, was.config.NodeGUID, was.config.PortGUID))
+			}
+			if err := errors.Join(err, l.host.Unbind(ctx, pci), l.host.Bind(ctx, pci, driver)); err != nil {
+				return err
+			}
+		}
+	}
+	return eventually("VFs with their names", l.allAtHome)
 }
 
 // forget takes all tables from the subnet manager.

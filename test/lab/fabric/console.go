@@ -88,3 +88,14 @@ func (f *Fabric) SetGUID(ctx context.Context, name string, g guid.GUID) error {
 	}
 	return nil
 }
+
+// Unplug takes a port's link down, as that of a VF without a driver or a GUID is. SetGUID
+// brings it up again.
+func (f *Fabric) Unplug(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	if err := f.console.ask(ctx, fmt.Sprintf("Unlink %[1]q\nDump %[1]q", name), "dumped 1 nodes", "Down/"); err != nil {
+		return fmt.Errorf("unplugging %s: %w", name, err)
+	}
+	return nil
+}

@@ -104,7 +104,7 @@ func (f *Fabric) StartSM(ctx context.Context) error {
 	if f.sm != nil {
 		return errors.New("OpenSM runs already")
 	}
-	before := f.subnetsUp()
+	before := f.Sweeps()
 	cmd := f.client(context.Background(), "usr/sbin/opensm", "-F", f.file("opensm.conf"))
 	out, err := os.Create(f.file("opensm.out"))
 	if err != nil {
@@ -124,7 +124,7 @@ func (f *Fabric) StartSM(ctx context.Context) error {
 			text, _ := os.ReadFile(out.Name())
 			return false, fmt.Errorf("OpenSM ended: %s: %s", cmd.ProcessState, text)
 		default:
-			return f.subnetsUp() > before, nil
+			return f.Sweeps() > before, nil
 		}
 	})
 }
@@ -159,8 +159,8 @@ func (f *Fabric) Close() {
 	_ = os.RemoveAll(f.dir)
 }
 
-// subnetsUp counts how often OpenSM has said that it is done.
-func (f *Fabric) subnetsUp() int {
+// Sweeps counts how often OpenSM has said that it is done.
+func (f *Fabric) Sweeps() int {
 	text, err := os.ReadFile(f.LogFile())
 	if err != nil {
 		return 0

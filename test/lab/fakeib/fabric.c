@@ -6,6 +6,8 @@
  *                    a port with this GUID, from index 0; a GUID alone is
  *                    forgotten; reads back all of them
  *   fakeib/sm_delay  milliseconds that it takes to notice a port or a change
+ *   fakeib/sm_strict 1: a port whose GUID it has no table for stays as it is,
+ *                    because somebody else plays the subnet manager
  *   fakeib/<pci>/pkeys  "INDEX ENTRY": one entry of one port, at once
  *   fakeib/<pci>/port   its GUID, its state's number, its LID, and "waiting"
  *                    while the subnet manager has yet to come to it
@@ -35,6 +37,7 @@ static DEFINE_MUTEX(fab_lock);	/* guards both lists and what ports show */
 static LIST_HEAD(fab_ports);
 static LIST_HEAD(fab_tables);
 static u32 fab_delay = 200;
+static bool fab_strict;
 static u16 fab_lid = 0x10;
 static struct dentry *fab_dbg;
 
@@ -84,11 +87,11 @@ static void fab_sweep(struct work_struct *w)
 	bool fresh;
 
 	mutex_lock(&fab_lock);
-	if (f->port_state == IB_PORT_DOWN) {
+	t = fab_find(f->port_guid);
+	if (f->port_state == IB_PORT_DOWN || (!t && fab_strict)) {
 		mutex_unlock(&fab_lock);
 		return;
 	}
-	t = fab_find(f->port_guid);
 	if (t)
 		memcpy(f->pkeys, t->pkeys, sizeof(f->pkeys));
 	else
@@ -135,7 +138,7 @@ static int fab_parse(char *line, struct fkb_table *t)
 	while ((word = strsep(&line, " "))) {
 		if (!*word)
 			continue;
-		if (i == FKB_PKEYS || kstrtou16(word, 16, &t->pkeys[i++]))
+		if (i == fkb_pkeys || kstrtou16(word, 16, &t->pkeys[i++]))
 			return -EINVAL;
 	}
 	return 0;
@@ -215,7 +218,7 @@ static ssize_t fab_pkeys_write(struct file *file, const char __user *b, size_t n
 
 	if (n >= sizeof(s) || copy_from_user(s, b, n))
 		return -EINVAL;
-	if (sscanf(s, "%i %x", &i, &v) != 2 || i < 0 || i >= FKB_PKEYS || v > 0xffff)
+	if (sscanf(s, "%i %x", &i, &v) != 2 || i < 0 || i >= fkb_pkeys || v > 0xffff)
 		return -EINVAL;
 	WRITE_ONCE(f->pkeys[i], v);
 	fab_event(f, IB_EVENT_PKEY_CHANGE);
@@ -301,6 +304,7 @@ void fkb_fabric_init(void)
 	fab_dbg = debugfs_create_dir("fakeib", NULL);
 	debugfs_create_file("sm", 0600, fab_dbg, NULL, &fab_sm_fops);
 	debugfs_create_u32("sm_delay", 0600, fab_dbg, &fab_delay);
+	debugfs_create_bool("sm_strict", 0600, fab_dbg, &fab_strict);
 }
 
 void fkb_fabric_exit(void)

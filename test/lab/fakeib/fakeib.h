@@ -54,6 +54,7 @@ struct fkb {
 
 /* main.c: guards what PFs hold and which VFs are bound. */
 extern struct mutex fkb_lock;
+extern uint fkb_pkeys;	/* entries of a port's table, FKB_PKEYS at most */
 
 /* hca.c, verbs.c */
 extern const struct ib_device_ops fkb_hca_ops, fkb_verbs_ops;

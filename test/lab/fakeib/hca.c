@@ -26,7 +26,7 @@ static int fkb_query_device(struct ib_device *d, struct ib_device_attr *a, struc
 	a->max_mr = 4096;
 	a->max_pd = 4096;
 	a->max_ah = 65536;
-	a->max_pkeys = FKB_PKEYS;
+	a->max_pkeys = fkb_pkeys;
 	a->max_mcast_grp = 4096;
 	a->max_mcast_qp_attach = 64;
 	a->kernel_cap_flags = IBK_LOCAL_DMA_LKEY | (f->pf ? IBK_VIRTUAL_FUNCTION : 0);
@@ -55,7 +55,7 @@ static int fkb_query_port(struct ib_device *d, u32 port, struct ib_port_attr *a)
 		a->state = netif_running(f->ndev) ? IB_PORT_ACTIVE : IB_PORT_DOWN;
 		a->active_mtu = ib_mtu_int_to_enum(f->ndev->mtu - 64);
 	} else {
-		a->pkey_tbl_len = FKB_PKEYS;
+		a->pkey_tbl_len = fkb_pkeys;
 		a->state = READ_ONCE(f->port_state);
 		a->lid = READ_ONCE(f->lid);
 		a->sm_lid = 1;
@@ -69,7 +69,7 @@ static int fkb_port_immutable(struct ib_device *d, u32 port, struct ib_port_immu
 	bool eth = to_fkb(d)->eth;
 
 	im->gid_tbl_len = FKB_GIDS;
-	im->pkey_tbl_len = eth ? 1 : FKB_PKEYS;
+	im->pkey_tbl_len = eth ? 1 : fkb_pkeys;
 	im->core_cap_flags = eth ? RDMA_CORE_PORT_IBA_ROCE | RDMA_CORE_PORT_IBA_ROCE_UDP_ENCAP :
 		RDMA_CORE_PORT_IBA_IB;
 	im->max_mad_size = IB_MGMT_MAD_SIZE;
@@ -93,7 +93,7 @@ static int fkb_query_gid(struct ib_device *d, u32 port, int idx, union ib_gid *g
 
 static int fkb_query_pkey(struct ib_device *d, u32 port, u16 idx, u16 *pkey)
 {
-	if (idx >= FKB_PKEYS)
+	if (idx >= fkb_pkeys)
 		return -EINVAL;
 	*pkey = READ_ONCE(to_fkb(d)->pkeys[idx]);
 	return 0;

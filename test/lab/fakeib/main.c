@@ -19,6 +19,10 @@ static ulong eth;
 module_param(eth, ulong, 0444);
 MODULE_PARM_DESC(eth, "bit mask of the PFs, in the order of their PCI addresses, that are Ethernet (RoCE)");
 
+uint fkb_pkeys = FKB_PKEYS;
+module_param_named(pkeys, fkb_pkeys, uint, 0444);
+MODULE_PARM_DESC(pkeys, "entries of a port's PKey table; fewer are quicker to read, one by one, in sysfs");
+
 DEFINE_MUTEX(fkb_lock);
 
 /* A PF's number is its place among the PFs of the node, and stays when it is bound anew. */
@@ -178,6 +182,8 @@ static int __init fkb_init(void)
 {
 	int err;
 
+	if (!fkb_pkeys || fkb_pkeys > FKB_PKEYS)
+		return -EINVAL;
 	fkb_fabric_init();
 	err = pci_register_driver(&fkb_driver);
 	if (err)

@@ -3,10 +3,13 @@
 package guest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +21,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/ibfabric/ibfabric/test/lab/guest/serial"
 )
 
 func TestMain(m *testing.M) {
@@ -41,6 +46,16 @@ func play(part string, args []string) int {
 			return 1
 		}
 		return 3
+	case "line":
+		line, err := serial.Open(Line)
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		fmt.Fprintln(line, "ready")
+		text, err := bufio.NewReader(io.TeeReader(line, line)).ReadString('\n')
+		fmt.Printf("%q %v\n", text, err)
+		return 0
 	case "panic":
 		_ = os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
 	case "hang":
@@ -78,7 +93,39 @@ func ready(t *testing.T) (m *Machine, binary string) {
 	return m, binary
 }
 
+func TestTheLineCarriesBytesBothWays(t *testing.T) {
+	t.Parallel()
+	m, binary := ready(t)
+	sent := string([]byte{3, 4, 17, 19, 127, 200, '\r', 0}) + strings.Repeat("0123456789", 500) + "\n"
+	var out bytes.Buffer
+	_, err := m.Run(t.Context(), Program{
+		Binary: binary, Env: []string{inside + "=line"}, Output: &out,
+		Talk: func(_ context.Context, line net.Conn) error {
+			from := bufio.NewReader(line)
+			ready, err := from.ReadString('\n')
+			if err != nil || ready != "ready\n" {
+				return fmt.Errorf("it begins with %q, %w", ready, err)
+			}
+			if _, err := io.WriteString(line, sent); err != nil {
+				return err
+			}
+			back, err := from.ReadString('\n')
+			if back != sent {
+				t.Errorf("%q came back", back)
+			}
+			return err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("%q <nil>\n", sent); out.String() != want {
+		t.Errorf("the guest read %q", out.String())
+	}
+}
+
 func TestAProgramsWordsCodeAndFilesComeBack(t *testing.T) {
+	t.Parallel()
 	m, binary := ready(t)
 	given := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(given, []byte("given"), 0o600); err != nil {
@@ -113,17 +160,37 @@ func TestAKernelPanicIsAnErrorWithTheConsole(t *testing.T) {
 
 func TestAGuestThatHangsEndsAtItsDeadline(t *testing.T) {
 	m, binary := ready(t)
-	var out bytes.Buffer
-	_, err := m.Run(t.Context(), Program{Binary: binary, Env: []string{inside + "=hang"}, Deadline: 30 * time.Second, Output: &out})
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "did not end in time") {
-		t.Errorf("got %v", err)
+	ctx, giveUp := context.WithCancel(t.Context())
+	_, err := m.Run(ctx, Program{Binary: binary, Env: []string{inside + "=hang"}, Output: whenSaid("hanging", giveUp)})
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "did not end in time") {
+		t.Errorf("given up: %v", err)
 	}
-	if !strings.Contains(out.String(), "hanging") {
-		t.Errorf("it did not come so far: %q", out.String())
+	if ctx.Err() == nil {
+		t.Error("it did not come so far")
+	}
+	_, err = m.Run(t.Context(), Program{Binary: binary, Env: []string{inside + "=hang"}, Deadline: time.Second})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "did not end in time") {
+		t.Errorf("at the deadline: %v", err)
 	}
 	if left := children(os.Getpid()); len(left) > 0 {
 		t.Errorf("processes left: %v", left)
 	}
+}
+
+// whenSaid does something when a text is written.
+func whenSaid(text string, do func()) io.Writer {
+	return hearing(func(line []byte) {
+		if bytes.Contains(line, []byte(text)) {
+			do()
+		}
+	})
+}
+
+type hearing func(line []byte)
+
+func (h hearing) Write(line []byte) (int, error) {
+	h(line)
+	return len(line), nil
 }
 
 func TestNoGuestOutlivesItsStarter(t *testing.T) {

@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +21,7 @@ import (
 
 // boot runs QEMU until it ends or ctx does; channel reads the guest's second serial port
 // meanwhile. What the first one printed comes back, in an error's case too.
-func (m *Machine) boot(ctx context.Context, image []byte, p Program, channel func(io.Reader) error) (console string, err error) {
+func (m *Machine) boot(ctx context.Context, image []byte, p Program, channel func(io.Reader) error, result *Result) (console string, err error) {
 	dir, err := os.MkdirTemp("", "ibfabric-lab-")
 	if err != nil {
 		return "", err
@@ -40,31 +42,73 @@ func (m *Machine) boot(ctx context.Context, image []byte, p Program, channel fun
 		return "", err
 	}
 	defer channelOut.Close()
+	line, lineEnd, err := socketPair()
+	if err != nil {
+		return "", err
+	}
 
 	words := append(m.qemu[1:len(m.qemu):len(m.qemu)], arguments(m.kernel, initrd, p)...)
 	cmd := exec.CommandContext(ctx, m.qemu[0], words...)
-	cmd.ExtraFiles = []*os.File{consoleIn, channelIn} // 3 and 4 in QEMU
+	cmd.ExtraFiles = []*os.File{consoleIn, channelIn, lineEnd} // 3, 4 and 5 in QEMU
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	cmd.SysProcAttr = diesWithUs()
 
 	var text bytes.Buffer
-	var heard error
+	var heard, said error
 	var readers sync.WaitGroup
 	readers.Go(func() { _, _ = io.Copy(&text, consoleOut) })
 	readers.Go(func() {
 		heard = channel(channelOut)
 		_, _ = io.Copy(io.Discard, channelOut) // QEMU must not block on a full pipe
 	})
+	talking, hangUp := context.WithCancel(ctx)
+	defer hangUp()
+	readers.Go(func() { said = talk(talking, line, p.Talk) })
 	err = runOnOneThread(cmd, func() {
 		_ = consoleIn.Close()
 		_ = channelIn.Close()
+		_ = lineEnd.Close()
 	})
+	if cmd.ProcessState != nil {
+		result.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
+	hangUp()
 	readers.Wait()
 	if err != nil {
 		return text.String() + complaint.String(), fmt.Errorf("QEMU: %w", err)
 	}
-	return text.String() + complaint.String(), heard
+	return text.String() + complaint.String(), errors.Join(heard, said)
+}
+
+// socketPair gives a connection, and its other end for a program.
+func socketPair() (net.Conn, *os.File, error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	ours, other := os.NewFile(uintptr(fds[0]), "line"), os.NewFile(uintptr(fds[1]), "line")
+	defer ours.Close() // the connection has a file of its own
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		_ = other.Close()
+		return nil, nil, err
+	}
+	return conn, other, nil
+}
+
+// talk hands the line over until ctx ends, and then closes it.
+func talk(ctx context.Context, line net.Conn, with func(context.Context, net.Conn) error) error {
+	defer line.Close()
+	if with == nil {
+		<-ctx.Done()
+		return nil
+	}
+	defer context.AfterFunc(ctx, func() { _ = line.Close() })()
+	if err := with(ctx, line); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("talking with the guest: %w", err)
+	}
+	return nil
 }
 
 // runOnOneThread starts a program and waits for it, politely to others; started is
@@ -101,6 +145,8 @@ func arguments(kernel, initrd string, p Program) []string {
 		"-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check nokaslr rcupdate.rcu_expedited=1",
 		"-add-fd", "fd=3,set=1", "-chardev", "file,id=console,path=/dev/fdset/1,append=on", "-serial", "chardev:console",
 		"-add-fd", "fd=4,set=2", "-chardev", "file,id=channel,path=/dev/fdset/2,append=on", "-serial", "chardev:channel",
+		// With an interrupt of its own: the usual one is the first port's.
+		"-chardev", "socket,id=line,fd=5", "-device", "isa-serial,chardev=line,index=2,irq=5",
 	}
 	if hasKVM() {
 		args = append(args, "-accel", "kvm", "-cpu", "host")

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path"
 	"strconv"
@@ -31,7 +32,14 @@ type Program struct {
 	Memory     int               // MiB; 0: 1024
 	Deadline   time.Duration     // of boot and program together; 0: five minutes
 	Output     io.Writer         // what the program prints, line by line; nil: nowhere
+	// Talk is the other end of the guest's [Line] while the guest runs; ctx ends, and the line
+	// with it, when the guest does. An error of it is one of the run, which goes on to its end.
+	Talk func(ctx context.Context, line net.Conn) error
 }
+
+// Line is the guest's serial port for [Program].Talk; open it by serial.Open. The guest speaks
+// first: what it is told before it has opened the port is lost or changed.
+const Line = "/dev/ttyS2"
 
 // Result is what became of it.
 type Result struct {
@@ -39,6 +47,7 @@ type Result struct {
 	Files    map[string][]byte // what it left in /out, by path below that
 	Boot     time.Duration     // until the program began
 	Took     time.Duration     // all of it
+	CPU      time.Duration     // QEMU's
 }
 
 // job is what the guest's init is told; init/main.go reads it.
@@ -68,7 +77,7 @@ func (m *Machine) Run(ctx context.Context, p Program) (*Result, error) {
 	var console string
 	err = m.log.step("lab: guest with kernel "+m.Release, func() (err error) {
 		begun := time.Now()
-		console, err = m.boot(ctx, image, p, func(r io.Reader) error { return listen(r, j.Mark, p.Output, begun, result) })
+		console, err = m.boot(ctx, image, p, func(r io.Reader) error { return listen(r, j.Mark, p.Output, begun, result) }, result)
 		result.Took = time.Since(begun)
 		return err
 	})

@@ -18,6 +18,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ibfabric/ibfabric/test/lab/guest/serial"
 )
 
 // job is what guest.Run asks for.
@@ -56,7 +58,7 @@ func run() error {
 			return fmt.Errorf("loading %s: %w", name, err)
 		}
 	}
-	channel, err := openChannel()
+	channel, err := serial.Open("/dev/ttyS1")
 	if err != nil {
 		return fmt.Errorf("opening the second serial port: %w", err)
 	}
@@ -67,7 +69,7 @@ func run() error {
 		return fmt.Errorf("sending files: %w", err)
 	}
 	// What is still in the port's buffer would be lost.
-	if err := unix.IoctlSetInt(int(channel.Fd()), unix.TCSBRK, 1); err != nil {
+	if err := serial.Drain(channel); err != nil {
 		return fmt.Errorf("emptying the serial port: %w", err)
 	}
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
@@ -95,21 +97,6 @@ func load(name, args string) error {
 		return err
 	}
 	return nil
-}
-
-// openChannel gives the port as it is: no line ends added, nothing echoed.
-func openChannel() (*os.File, error) {
-	file, err := os.OpenFile("/dev/ttyS1", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		return nil, err
-	}
-	settings, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
-	if err != nil {
-		return nil, err
-	}
-	settings.Iflag, settings.Oflag, settings.Lflag = 0, 0, 0
-	settings.Cflag = unix.CS8 | unix.CREAD | unix.CLOCAL | unix.B115200
-	return file, unix.IoctlSetTermios(int(file.Fd()), unix.TCSETS, settings)
 }
 
 func execute(j job, out *os.File) int {
