@@ -46,7 +46,7 @@ func TestThePlainManifestsAreTheChart(t *testing.T) {
 			t.Errorf("%s is not what the chart gives: run make manifests", name)
 		}
 	}
-	for _, dir := range []string{"deploy/manifests", "deploy/admission"} {
+	for _, dir := range []string{"deploy/manifests", "deploy/admission", "deploy/console"} {
 		entries, err := os.ReadDir(filepath.Join(root, dir))
 		if err != nil {
 			t.Fatal(err)

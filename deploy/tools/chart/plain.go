@@ -31,11 +31,11 @@ func (c *Chart) Plain(root string) (map[string]string, error) {
 		if name == "00-crds.yaml" {
 			continue // deploy/crds, as they are
 		}
-		dir := "deploy/manifests"
-		if rest, ok := strings.CutPrefix(name, "admission/"); ok {
-			dir, name = "deploy/admission", rest // those who run the controller elsewhere take them alone
+		if !strings.Contains(name, "/") {
+			name = "manifests/" + name
 		}
-		files[dir+"/"+name] = header + text
+		// Those of admission and console are apart for who runs the controller by other means.
+		files["deploy/"+name] = header + text
 	}
 	text, err := os.ReadFile(filepath.Join(root, page))
 	if err != nil {
