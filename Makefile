@@ -9,7 +9,7 @@ SHELL       := bash
 UNIT    := $$(go list ./... | grep -v '/test/') ./test/demo ./test/bench/...
 CONTROL := $$(go list ./test/... | grep '/test/' | grep -vE '/test/(demo|bench|chaos)')
 
-.PHONY: help build test static unit control race fmt-check demo bench chaos chaos-short lab testbed clean
+.PHONY: help build test static unit control race fmt-check manifests images release demo bench chaos chaos-short lab testbed clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,10 +22,13 @@ test: static unit control race chaos-short ## everything CI runs: static checks,
 static: fmt-check ## go vet and staticcheck
 	go vet ./...
 	go tool staticcheck ./...
+	go -C deploy/tools vet ./...
 
 unit: ## unit and property tests and fuzz seeds
 	go test $(UNIT)
-	cd test/monitoring && go test -count=1 ./... # what it reads is outside of its module, which the cache does not see
+	@# -count=1: what they read lies outside their module, and go test would not look at it again.
+	go -C test/monitoring test -count=1 ./...
+	go -C deploy/tools test -count=1 ./...
 
 control: testbed ## tests against a real control plane
 	go test -p 1 -parallel 4 $(CONTROL)
@@ -42,6 +45,15 @@ race: testbed ## unit tests, and the controller in its tests, under the race det
 
 fmt-check: ## fail on files that gofmt would change
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
+
+manifests: ## render the chart into deploy/manifests, admission and console, and its values into docs/install.md
+	go -C deploy/tools run ./ibfabric-chart manifests -root ../..
+
+images: ## write the images into build/images, as OCI archives for amd64 and arm64; VERSION=v1.2.3
+	@go -C deploy/tools run ./ibfabric-release -root ../.. -o ../../build/images -images-only $(if $(VERSION),-version $(VERSION))
+
+release: ## all that is given out into build/release: programs, images, chart, manifests, SHA256SUMS; VERSION=v1.2.3
+	@go -C deploy/tools run ./ibfabric-release -root ../.. -o ../../build/release $(if $(VERSION),-version $(VERSION))
 
 # exec: a signal to make's child is a signal to the demo.
 demo: build $(if $(KUBECONFIG),,testbed) ## see it work; ONCE=1 runs to the end by itself, KUBECONFIG=… uses that cluster

@@ -10,7 +10,7 @@ import "embed"
 var CRDs embed.FS
 
 // Admission are the webhook configurations, the policies and the rights that --admission
-// needs, in the order to apply them in.
+// needs, in the order to apply them in. They are made of the chart by make manifests.
 //
 //go:embed admission/*.yaml
 var Admission embed.FS

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/ibfabric/ibfabric/cmd/internal/release"
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/cni/node"
 	"github.com/ibfabric/ibfabric/cni/node/doctor"
@@ -99,7 +100,7 @@ func runDoctor(t tool, args []string, kernel node.Kernel) int {
 	}
 	patient := doctor.Node{
 		Facts:  node.Look(context.Background(), paths, kernel),
-		CNIDir: o.binDir, Version: buildVersion(),
+		CNIDir: o.binDir, Version: release.Version(),
 		Collected: lastGC(filepath.Join(o.root, stateDir), time.Now()),
 	}
 	for _, name := range o.names {

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"github.com/containernetworking/cni/pkg/version"
 	"go.uber.org/zap"
 
+	"github.com/ibfabric/ibfabric/cmd/internal/release"
 	"github.com/ibfabric/ibfabric/cni"
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/cni/plugin"
@@ -44,7 +44,7 @@ func run(argv []string, root string) int {
 		}
 	}
 	name := filepath.Base(argv[0])
-	about := fmt.Sprintf("ibfabric-cni %s, called as %s. Put it into the CNI bin directory under the names %s.", buildVersion(), name, names())
+	about := fmt.Sprintf("ibfabric-cni %s, called as %s. Put it into the CNI bin directory under the names %s.", release.Text(), name, names())
 	if len(argv) > 1 || os.Getenv("CNI_COMMAND") == "" {
 		fmt.Fprintln(os.Stderr, about+" Its tools for a node are install, doctor and gc; --help after one of them says more.")
 		return 0
@@ -65,13 +65,6 @@ func names() string {
 		list = append(list, p.Type)
 	}
 	return strings.Join(list, ", ")
-}
-
-func buildVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(unknown version)"
 }
 
 // program is one of the plugins, with its state under root.

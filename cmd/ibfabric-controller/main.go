@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"github.com/ibfabric/ibfabric/cmd/internal/release"
 )
 
 // gcPercent lets the heap grow by so much of what lives in it before the next collection.
@@ -38,16 +40,4 @@ func main() {
 	}
 }
 
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			v += " " + s.Value
-		}
-	}
-	return v
-}
+func version() string { return release.Text() }

@@ -22,6 +22,8 @@ type options struct {
 	certDir   string
 	san       bool
 	logFormat string
+
+	printVersion bool
 }
 
 const usage = `ufm-sim is a UFM-compatible server for InfiniBand partitions: the REST API of UFM
@@ -53,6 +55,7 @@ func parseFlags(args []string, getenv func(string) string, stdout io.Writer) (*o
 	c := &o.config
 	fs := flag.NewFlagSet("ufm-sim", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // errors are printed once, by run
+	fs.BoolVar(&o.printVersion, "version", false, "print the version and end")
 	fs.StringVar(&o.listen, "listen", "127.0.0.1:8443", "`address` and port to listen on; port 0 takes a free one")
 	fs.BoolVar(&c.PlainHTTP, "http", false, "plain HTTP, no TLS")
 	fs.StringVar(&o.certDir, "cert-dir", "", "`folder` of ufm.crt and ufm.key, made when missing (default ufm-sim in the user's cache folder)")

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/ibfabric/ibfabric/cmd/internal/release"
 	"github.com/ibfabric/ibfabric/ufm/ufmsim"
 )
 
@@ -33,6 +34,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		fmt.Fprintf(stderr, "ufm-sim: %v\nufm-sim: --help shows all flags\n", err)
 		return 2
 	}
+	if o.printVersion {
+		fmt.Fprintln(stdout, "ufm-sim", release.Text())
+		return 0
+	}
 	if err := serve(ctx, o, stdout, stderr); err != nil {
 		fmt.Fprintf(stderr, "ufm-sim: %v\n", err)
 		return 1
@@ -46,11 +51,11 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	release, err := o.opensm.connect(&o.config)
+	disconnect, err := o.opensm.connect(&o.config)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer disconnect()
 	sim, err := ufmsim.New(o.config)
 	if err != nil {
 		return err
