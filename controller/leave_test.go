@@ -35,6 +35,24 @@ func TestAGUIDThatUFMCannotKnowIsFreeAtOnceAndNoOther(t *testing.T) {
 	}
 }
 
+// The garbage collection used to be quicker than the pod's worker on a busy machine, and took
+// a pod that had never come to a node for one that may run anywhere: its GUID was held for ever.
+func TestAPodWhoseEndWasSeenIsNotTakenForOneThatMayRunAnywhere(t *testing.T) {
+	d := newDesk(t)
+	pod := d.sees("u1")
+	row := d.row(ledger.Row{GUID: 1, Pod: keyOf(pod), UID: pod.UID, Interface: "net1", Sent: true})
+	d.ends(pod)
+	for range 3 { // rounds before the worker comes to it
+		if err := d.collectGarbage(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.worksOn(pod)
+	if r, _ := d.ledger.Get(row.GUID); r.State != ledger.Leaving || r.Node != "" {
+		t.Errorf("the row is in state %v, of a pod on node %q", r.State, r.Node)
+	}
+}
+
 func TestAPodThatWaitsKeepsOnlyWhatItStillNames(t *testing.T) {
 	d := newDesk(t)
 	pod := d.sees("u1")

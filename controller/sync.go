@@ -68,9 +68,9 @@ func (c *Controller) readAll(ctx context.Context) error {
 	}
 	// No deadline over all: a UFM that lists bare names is asked for each. The client
 	// bounds every request.
-	marks := c.view.marks()
+	marks, start, done := c.view.marks(), c.now(), c.calls.begin(callReadAll)
 	parts, err := c.reader.Partitions(ctx)
-	if err != nil {
+	if done(err); err != nil {
 		c.health.read(err)
 		return fmt.Errorf("read all partitions: %w", err)
 	}
@@ -89,6 +89,7 @@ func (c *Controller) readAll(ctx context.Context) error {
 		listed[part.PKey] = true
 	}
 	c.listed.Store(&listed)
+	c.full.Store(&FullRead{At: c.now(), Took: c.now().Sub(start), From: from, Unread: unreadOf(parts)})
 	c.health.read(nil) // who is woken by it must know already what could not be read
 	c.tellUnread(parts)
 	return nil
@@ -138,9 +139,7 @@ func (c *Controller) judgeMembers() {
 		for _, g := range diff.Remove {
 			c.ledger.Return(g, c.now()) // before the sweep looks: it is not out after all
 		}
-		if n := c.drift(diff); n > 0 {
-			c.rec.Log(record.DriftFound, record.Fields{PKeys: []pkey.PKey{p}, Count: n})
-		}
+		c.noteDrift(p, c.drift(diff))
 		if len(diff.Adds)+len(diff.Remove)+len(diff.Gone) > 0 {
 			c.partitions.Add(p)
 		}
@@ -202,7 +201,9 @@ type suspects map[types.UID]int
 
 // collectGarbage lets go of what pods had that ended unseen: while nobody led, or in a
 // gap of the watch. A row goes when two rounds did not explain it and the API server
-// itself says that its pod is gone.
+// itself says that its pod is gone. Of a pod that this leader saw alive the watch also told
+// where it ran, or that it ran nowhere, which the API server no longer knows: its own worker
+// lets it go, however long the pod queue is.
 func (c *Controller) collectGarbage(ctx context.Context) error {
 	gone := map[types.UID]ledger.Row{}
 	c.ledger.Each(func(r ledger.Row) {
@@ -213,7 +214,12 @@ func (c *Controller) collectGarbage(ctx context.Context) error {
 	now := suspects{}
 	var failed []error
 	for uid, r := range gone {
-		if now[uid] = c.suspects[uid] + 1; now[uid] >= 2 && !c.removeAfter().After(c.now()) {
+		now[uid] = c.suspects[uid] + 1
+		switch {
+		case now[uid] < 2 || c.removeAfter().After(c.now()):
+		case r.Seen:
+			c.pods.Add(r.Pod)
+		default:
 			failed = append(failed, c.letGoIfGone(ctx, r))
 		}
 	}

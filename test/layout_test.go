@@ -59,8 +59,8 @@ func allowed(name, own string, may map[string][]string) bool {
 		return false
 	}
 	switch top := strings.Split(name, "/")[0]; top {
-	case "controller": // and what it is made of; never ufm
-		return own == "guid" || own == "pkey" || strings.HasPrefix(own, "controller/")
+	case "controller": // and what it is made of; never ufm. The console stands above and looks in.
+		return name == "controller/console" && own == "controller" || own == "guid" || own == "pkey" || strings.HasPrefix(own, "controller/")
 	case "cni": // and what it is made of; never the controller's side
 		return own == "guid" || own == "pkey" || own == "cni" || strings.HasPrefix(own, "cni/")
 	case "cmd", "test":

@@ -30,11 +30,13 @@ const (
 
 	GUIDHeld     Event = "guid.held"
 	GUIDFreed    Event = "guid.freed"
+	GUIDReleased Event = "guid.released"
 	GUIDConflict Event = "guid.conflict"
 
 	UFMAdded       Event = "ufm.added"
 	UFMRemoved     Event = "ufm.removed"
 	UFMQualified   Event = "ufm.qualified"
+	UFMReclaimed   Event = "ufm.reclaimed"
 	UFMRejected    Event = "ufm.rejected"
 	UFMUnavailable Event = "ufm.unavailable"
 	UFMRecovered   Event = "ufm.recovered"
@@ -45,6 +47,7 @@ const (
 	NetworkMade     Event = "network.made"
 	NetworkChanged  Event = "network.changed"
 	NetworkDeleted  Event = "network.deleted"
+	NetworkInvalid  Event = "network.invalid"
 	ConfigRefused   Event = "config.refused"
 	ConfigWarned    Event = "config.warned"
 	SpiderpoolFound Event = "spiderpool.found"
@@ -54,6 +57,9 @@ const (
 	ClaimRefused  Event = "claim.refused"
 	ClaimFollowed Event = "claim.followed"
 	ClaimGone     Event = "claim.gone"
+
+	CheckFailed Event = "check.failed"
+	CheckPassed Event = "check.passed"
 
 	PartitionJudged  Event = "partition.judged"
 	DriftFound       Event = "drift.found"
@@ -104,11 +110,13 @@ func Catalogue() []Entry {
 
 		{GUIDHeld, Info, "", "UFM was seen without the pod's GUIDs; they are held before anybody else gets them"},
 		{GUIDFreed, Debug, "", "the hold is over; the GUID can be allocated again"},
+		{GUIDReleased, Info, "", "a person vouched that the node of held GUIDs is gone for good; they are freed when their hold is over; detail says who"},
 		{GUIDConflict, Warn, "FabricConflict", "two claims on one GUID; the pod named here does not have it"},
 
 		{UFMAdded, Info, "", "UFM took count GUIDs into the partition"},
 		{UFMRemoved, Info, "", "UFM let count GUIDs out of the partition and was seen without them"},
 		{UFMQualified, Info, "", "UFM took the partition's mtu, rate limit and service level; detail has them in its words"},
+		{UFMReclaimed, Info, "", "UFM let count unclaimed GUIDs out of the partition, as a person asked; detail says who"},
 		{UFMRejected, Warn, "FabricRejected", "UFM refuses this member; err has its words"},
 		{UFMUnavailable, Warn, "", "UFM does not answer; running pods keep what they have, work waits"},
 		{UFMRecovered, Info, "", "UFM answers again"},
@@ -119,6 +127,7 @@ func Catalogue() []Entry {
 		{NetworkMade, Info, "", "a network (NetworkAttachmentDefinition) was made of the SpiderMultusConfig; detail names it"},
 		{NetworkChanged, Info, "", "the network was not as its SpiderMultusConfig says, and is now"},
 		{NetworkDeleted, Info, "", "the SpiderMultusConfig is gone or makes a network of another name; this one was deleted"},
+		{NetworkInvalid, Warn, "NetworkInvalid", "a network (NetworkAttachmentDefinition) of plugin ib-sriov cannot be used by any pod as it is; err says what to change, detail names it"},
 		{ConfigRefused, Warn, "NetworkRefused", "no network comes of the SpiderMultusConfig; err names the field and the mend, and what becomes of a network made before"},
 		{ConfigWarned, Warn, "NetworkWarned", "something in the SpiderMultusConfig has no effect, or another one than it seems to have; detail says what to write"},
 		{SpiderpoolFound, Info, "", "Spiderpool's own controller runs, makes the networks of SpiderMultusConfigs and injects them; detail says where"},
@@ -129,7 +138,10 @@ func Catalogue() []Entry {
 		{ClaimFollowed, Info, "ClaimNetworkChanged", "a network of the PartitionClaim differed from what it was copied from, and is as that again; detail names it"},
 		{ClaimGone, Info, "", "the PartitionClaim, its networks and its Partition are gone"},
 
-		{PartitionJudged, Info, "", "a Partition got ready, or is not any more; detail names it and says why"},
+		{CheckFailed, Warn, "FabricCheck", "an object of another operator, or a network that needs it, is such that pods will hang; detail names it, err says why and what to write"},
+		{CheckPassed, Info, "", "what was wrong with the object that detail names is so no more"},
+
+		{PartitionJudged, Info, "PartitionJudged", "a Partition got ready, or is not any more; detail names it and says why"},
 		{DriftFound, Warn, "", "UFM differs from the ledger by count members; it is being repaired"},
 		{MembersUnclaimed, Warn, "", "count members of our GUID range stand in UFM that no row explains; they are left alone"},
 		{LedgerSpoilt, Warn, "", "a row of the ledger cannot be read and is left as it is"},

@@ -1,10 +1,15 @@
 package multus
 
 import (
+	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -16,7 +21,8 @@ func may(group, resource, verbs string, names ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: strings.Fields(verbs), ResourceNames: names}
 }
 
-// rights are those of a controller, and the ones that controller/multus documents.
+// rights are those of a controller, and the ones that controller/multus and
+// controller/preflight document.
 func rights() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		may("", "nodes", "get list watch"), may("", "pods", "get list watch patch"),
@@ -29,6 +35,8 @@ func rights() []rbacv1.PolicyRule {
 		may("", "namespaces", "list watch patch"),
 		may("events.k8s.io", "events", "create patch"),
 		may("apps", "deployments", "list watch", "spiderpool-controller"),
+		may("spiderpool.spidernet.io", "spiderippools", "list watch"),
+		may("sriovnetwork.openshift.io", "sriovnetworknodepolicies", "list watch"),
 		may("apps", "daemonsets", "list watch", "spiderpool-agent"),
 	}
 }
@@ -90,5 +98,37 @@ func TestWhoMayNotLookForSpiderpoolMakesNothingAndSaysWhy(t *testing.T) {
 	w.idle()
 	if nad := w.nad("rail"); nad != nil {
 		t.Errorf("it made %+v", nad)
+	}
+}
+
+func TestWhoMayNotReadPoolsSaysWhichPermissionIsMissingAndGoesOn(t *testing.T) {
+	w := newWorld(t)
+	pools := `{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: spiderippools.spiderpool.spidernet.io},
+  spec: {group: spiderpool.spidernet.io, scope: Cluster, names: {kind: SpiderIPPool, plural: spiderippools, singular: spiderippool},
+    versions: [{name: v2beta1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}`
+	if err := w.rig.Bed.Apply(t.Context(), []byte(pools)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // the others' pools are not to be looked for
+		crd := &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "spiderippools.spiderpool.spidernet.io"}}
+		testbed.Eventually(t, "the kind goes", func() (bool, string) {
+			err := w.api.Delete(context.Background(), crd)
+			return apierrors.IsNotFound(err), fmt.Sprint(err)
+		})
+	})
+	without := slices.DeleteFunc(rights(), func(r rbacv1.PolicyRule) bool { return r.Resources[0] == "spiderippools" })
+	w.start(w.accountWith(without))
+	testbed.Eventually(t, "the missing permission is named", func() (bool, string) {
+		for _, line := range w.lines("work.failed") {
+			if err, _ := line["err"].(string); strings.Contains(err, "grant the verbs list and watch on spiderippools.spiderpool.spidernet.io, in a ClusterRole") {
+				return true, ""
+			}
+		}
+		return false, w.said()
+	})
+	w.config("rail", rail)
+	w.becomes("rail", "0x1000")
+	if n := len(w.lines("work.failed")); n != 1 {
+		t.Errorf("it was said %d times", n)
 	}
 }

@@ -12,14 +12,12 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/go-logr/logr"
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/yaml"
 
 	"github.com/ibfabric/ibfabric/controller"
@@ -40,10 +38,7 @@ var shared = rig.Shared{Prepare: func(ctx context.Context, r *rig.Rig) error {
 	return r.Bed.Apply(ctx, text)
 }}
 
-func TestMain(m *testing.M) {
-	log.SetLogger(logr.Discard())
-	os.Exit(shared.Main(m))
-}
+func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }
 
 // world is a namespace of a cluster, and the controllers that a test starts.
 type world struct {
@@ -118,7 +113,7 @@ func (w *world) start(kubeconfig string, flags ...string) *programs.Process {
 		Program: w.rig.Program(), Out: w, Env: []string{"KUBECONFIG=" + kubeconfig},
 		Args: append([]string{
 			"--sm-plugin=noop", "--multus-configs=on", "--fabric=" + w.ns, "--namespace=" + w.ns,
-			"--health-address=0", "--sync-period=100ms", "--summary-period=500ms", "--lease-retry=300ms",
+			"--health-address=0", "--console-address=0", "--sync-period=100ms", "--summary-period=500ms", "--lease-retry=300ms",
 		}, flags...),
 	})
 	if err != nil {

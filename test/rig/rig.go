@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/ibfabric/ibfabric/deploy"
 	"github.com/ibfabric/ibfabric/test/programs"
 	"github.com/ibfabric/ibfabric/test/testbed"
@@ -21,8 +24,9 @@ import (
 // Controller is the program that most suites run.
 const Controller = "cmd/ibfabric-controller"
 
-// startTimeout bounds a build and the start of a cluster on a busy machine.
-const startTimeout = 5 * time.Minute
+// startTimeout bounds a build, with an empty build cache and the race detector too, and the
+// start of a cluster on a busy machine.
+const startTimeout = 15 * time.Minute
 
 // Rig is a running cluster and the programs to run on it.
 type Rig struct {
@@ -101,6 +105,7 @@ type Shared struct {
 
 // Main runs a package's tests, and stops the rig behind them: for TestMain.
 func (s *Shared) Main(m *testing.M) int {
+	ctrllog.SetLogger(logr.Discard()) // else it complains that nobody did, in whatever test fails first
 	defer func() {
 		if s.rig != nil {
 			s.rig.Stop()

@@ -18,7 +18,7 @@ func GroupVersion() schema.GroupVersion {
 
 // AddToScheme makes the types known to a client.
 func AddToScheme(s *runtime.Scheme) error {
-	s.AddKnownTypes(GroupVersion(), &Ledger{}, &LedgerList{}, &Partition{}, &PartitionList{}, &PartitionClaim{}, &PartitionClaimList{})
+	s.AddKnownTypes(GroupVersion(), &Ledger{}, &LedgerList{}, &Partition{}, &PartitionList{}, &PartitionClaim{}, &PartitionClaimList{}, &Journal{}, &JournalList{})
 	metav1.AddToGroupVersion(s, GroupVersion())
 	return nil
 }
