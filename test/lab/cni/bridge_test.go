@@ -149,7 +149,7 @@ func membership(t *testing.T, l *Lab) {
 	must(t, eventually("CHECK that fails", func() error {
 		_, err := cni.call(t.Context(), "CHECK", member)
 		if err == nil || !strings.Contains(err.Error(), "0x8010") {
-			return fmt.Errorf("it says %w", err)
+			return fmt.Errorf("it says %v", err)
 		}
 		return nil
 	}))

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -169,12 +170,16 @@ func namesClash(t *testing.T, l *Lab) {
 
 func pkeysAppear(t *testing.T, l *Lab) {
 	pci := l.VFs()[0]
+	must(t, setSMDelay(time.Hour)) // there is time to look
+	defer func() { must(t, setSMDelay(smDelay)) }()
 	l.Program(someGUID, 0x9000, 0x7fff, 0x0020)
 	must(t, l.host.SetVFGUID(t.Context(), vf(t, l, pci), someGUID, someGUID))
 	l.rebind(t, pci)
 	if p, err := l.host.Port(t.Context(), host.Home, pci); err != nil || p.State != host.PortInit || p.LID != 0 || !slices.Equal(p.PKeys, []uint16{0x7fff}) {
 		t.Errorf("right after the rebind the port is %+v, %v", p, err)
 	}
+	must(t, setSMDelay(smDelay))
+	l.Program(someGUID, 0x9000, 0x7fff, 0x0020) // it comes, now
 	shows := func(want ...uint16) {
 		t.Helper()
 		must(t, eventually("PKeys", func() error {

@@ -60,7 +60,7 @@ func (l *Lab) setUp() error {
 	if err := netlink.RdmaSystemSetNetnsMode("exclusive"); err != nil {
 		return fmt.Errorf("setting the RDMA subsystem's mode to exclusive: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(debugfs, "sm_delay"), fmt.Append(nil, smDelay.Milliseconds()), 0); err != nil {
+	if err := setSMDelay(smDelay); err != nil {
 		return err
 	}
 	var err error
@@ -71,6 +71,11 @@ func (l *Lab) setUp() error {
 		return fmt.Errorf("listening for netdevs: %w", err)
 	}
 	return l.powerOn()
+}
+
+// setSMDelay is how long the subnet manager takes to notice a port or a change.
+func setSMDelay(d time.Duration) error {
+	return os.WriteFile(filepath.Join(debugfs, "sm_delay"), fmt.Append(nil, d.Milliseconds()), 0)
 }
 
 // At hands the lab over to another test, which fails where the lab does.

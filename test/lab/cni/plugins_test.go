@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,7 +73,8 @@ func playPrograms(t *testing.T, lab *Lab) {
 			out := rehearse(t, lab, title, func(t *testing.T) {
 				lab.At(t)
 				if err := playPlugin(t.Context(), newStage(lab, program{file}, kind), story); err != nil {
-					cell.Result, cell.Because = fail, err.Error()
+					// go test -json cuts long lines, and the cell is one.
+					cell.Result, cell.Because = fail, fmt.Sprintf("%.1000s", err)
 					t.Log(err)
 				}
 				if cell.Result == fail && whose == ours {
