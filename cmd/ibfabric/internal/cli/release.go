@@ -41,7 +41,7 @@ one GUID. Power it off, or take it out of the fabric, before you say so.`,
 				named[g] = true
 			}
 			return a.ask(func(c *client.Client, p *show.Progress) error {
-				rows, err := held(cmd.Context(), c, p, func(g api.GUID) bool { return g.Node == node && node != "" || named[g.GUID] })
+				rows, err := held(cmd.Context(), c, p, func(g api.GUID) bool { return node != "" && g.Node == node || named[g.GUID] })
 				if err != nil {
 					return err
 				}
@@ -68,7 +68,7 @@ one GUID. Power it off, or take it out of the fabric, before you say so.`,
 func held(ctx context.Context, c *client.Client, p *show.Progress, want func(api.GUID) bool) (rows []api.GUID, err error) {
 	all, err := client.All[api.GUID](ctx, c, api.PathGUIDs, api.Query{State: string(api.Held)}, 0, func(n, total int) { p.Say("%d of %d held GUIDs", n, total) })
 	for _, g := range all.Items {
-		if want(g) {
+		if g.State == api.Held && want(g) {
 			rows = append(rows, g)
 		}
 	}

@@ -85,7 +85,6 @@ console does not answer; 4 nobody knows what was asked about; 5 the cluster does
 other error.`,
 		SilenceUsage: true, SilenceErrors: true,
 		PersistentPreRun: func(*cobra.Command, []string) { a.running = true },
-		Args:             cobra.NoArgs,
 	}
 	if strings.HasPrefix(filepath.Base(program), "kubectl-") {
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl ibfabric"}

@@ -61,7 +61,7 @@ func (u UFM) Secret(namespace, name string) (s *corev1.Secret, warnings []string
 
 func (u UFM) check() (warnings []string, err error) {
 	if len(u.Addresses) == 0 {
-		return nil, errors.New("no address of UFM: give --address")
+		return nil, errors.New("no address of UFM: give --ufm-address")
 	}
 	ways := 0
 	for _, given := range []bool{u.Password != "", u.Token != "", len(u.ClientCert) > 0 || len(u.ClientKey) > 0} {

@@ -228,6 +228,8 @@ func ErrorOf(l Leader, status int, body []byte) error {
 		return fault.New(fault.Forbidden, "", e, permission(e.Permission)...)
 	case http.StatusServiceUnavailable:
 		return NoLeader(l, e)
+	case http.StatusConflict: // it says what to do first
+		return fault.New(fault.Failed, "", e)
 	}
 	return fault.New(fault.Failed, "", e, fmt.Sprintf("kubectl -n %s logs deployment/ibfabric-controller", l.Namespace))
 }

@@ -10,10 +10,12 @@ import (
 	"os"
 	"strconv"
 
-	"k8s.io/apimachinery/pkg/util/httpstream"
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/klog/v2"
+	"k8s.io/streaming/pkg/httpstream"
 
 	"github.com/ibfabric/ibfabric/cmd/ibfabric/internal/fault"
 )
@@ -109,26 +111,30 @@ func (c *Cluster) forward(ctx context.Context, l Leader) (address string, stop f
 	if err != nil {
 		return "", nil, fault.New(fault.Unreachable, "prepare the port-forward", err)
 	}
-	end, ready, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	f, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{"0:" + strconv.Itoa(int(l.Console.Port))}, end, ready, io.Discard, io.Discard)
+	// The library logs what a browser that closes a page does. Who asks gets errors.
+	life, end := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), logr.Discard()))
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	f, err := portforward.NewOnAddressesForStreamingWithContext(life, dialer, []string{"127.0.0.1"}, []string{"0:" + strconv.Itoa(int(l.Console.Port))}, ready, io.Discard, io.Discard)
 	if err != nil {
+		end()
 		return "", nil, fault.New(fault.Failed, "prepare the port-forward", err)
 	}
 	go func() { ended <- f.ForwardPorts() }()
 	select {
 	case <-ctx.Done():
-		close(end)
+		end()
 		return "", nil, ctx.Err()
 	case err := <-ended:
+		end()
 		return "", nil, forwardError(err, l)
 	case <-ready:
 	}
 	ports, err := f.GetPorts()
 	if err != nil || len(ports) == 0 {
-		close(end)
+		end()
 		return "", nil, fault.New(fault.Failed, "find the port of the port-forward", err)
 	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(ports[0].Local))), func() { close(end); <-ended }, nil
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(ports[0].Local))), func() { end(); <-ended }, nil
 }
 
 // dialer speaks as kubectl does: by WebSocket, and with older API servers by SPDY.
@@ -137,12 +143,12 @@ func (c *Cluster) dialer(to *url.URL) (httpstream.Dialer, error) {
 	if err != nil {
 		return nil, err
 	}
-	old := spdy.NewDialer(upgrader, &http.Client{Transport: t}, http.MethodPost, to)
-	sockets, err := portforward.NewSPDYOverWebsocketDialer(to, c.Config)
+	old := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: t}, http.MethodPost, to)
+	sockets, err := portforward.NewSPDYOverWebsocketDialerForStreaming(to, c.Config)
 	if err != nil {
 		return nil, err
 	}
-	return portforward.NewFallbackDialer(sockets, old, func(err error) bool {
+	return portforward.NewFallbackDialerForStreaming(sockets, old, func(err error) bool {
 		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
 	}), nil
 }
