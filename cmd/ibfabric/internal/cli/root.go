@@ -84,7 +84,6 @@ Exit codes: 0 done; 1 something is to be mended; 2 the command line is wrong; 3 
 console does not answer; 4 nobody knows what was asked about; 5 the cluster does not let you; 6 any
 other error.`,
 		SilenceUsage: true, SilenceErrors: true,
-		PersistentPreRun: func(*cobra.Command, []string) { a.running = true },
 	}
 	if strings.HasPrefix(filepath.Base(program), "kubectl-") {
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl ibfabric"}
@@ -104,7 +103,22 @@ other error.`,
 	add(groupSee, a.status(), a.pods(), a.explain(), a.guids(), a.partitions(), a.nodes(), a.whois(), a.drift(), a.plan(), a.journal(), a.console())
 	add(groupAct, a.reclaim(), a.release())
 	add(groupSet, a.doctor(), a.ufm(), a.version())
+	a.markRunning(root)
 	return root
+}
+
+// markRunning has every command say when it begins: what cobra refuses before that is a
+// command line that cannot be understood.
+func (a *app) markRunning(c *cobra.Command) {
+	if run := c.RunE; run != nil {
+		c.RunE = func(cmd *cobra.Command, args []string) error {
+			a.running = true
+			return run(cmd, args)
+		}
+	}
+	for _, sub := range c.Commands() {
+		a.markRunning(sub)
+	}
 }
 
 // ask runs f with a client of the console, and a line of progress.
