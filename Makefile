@@ -25,6 +25,7 @@ static: fmt-check ## go vet and staticcheck
 
 unit: ## unit and property tests and fuzz seeds
 	go test $(UNIT)
+	cd test/monitoring && go test -count=1 ./... # what it reads is outside of its module, which the cache does not see
 
 control: testbed ## tests against a real control plane
 	go test -p 1 -parallel 4 $(CONTROL)

@@ -179,15 +179,38 @@ func (c *Controller) networkHandler() toolscache.ResourceEventHandlerDetailedFun
 			if !isInInitialList {
 				wake(obj)
 			}
+			if nad, ok := obj.(*nadv1.NetworkAttachmentDefinition); ok {
+				c.judgeNetwork(nad, true)
+			}
 		},
 		UpdateFunc: func(from, to any) {
 			a, aOK := from.(*nadv1.NetworkAttachmentDefinition)
 			b, bOK := to.(*nadv1.NetworkAttachmentDefinition)
 			if aOK && bOK && a.ResourceVersion != b.ResourceVersion {
 				wake(b)
+				c.judgeNetwork(b, true)
 			}
 		},
-		DeleteFunc: wake,
+		DeleteFunc: func(obj any) {
+			wake(obj)
+			if nad, ok := obj.(*nadv1.NetworkAttachmentDefinition); ok {
+				c.judgeNetwork(nad, false)
+			}
+		},
+	}
+}
+
+// judgeNetwork tells a network of ours that no pod can use it as it is, once until it says
+// something else: its owner hears of it before a pod waits.
+func (c *Controller) judgeNetwork(nad *nadv1.NetworkAttachmentDefinition, there bool) {
+	about := "network " + client.ObjectKeyFromObject(nad).String()
+	r := c.readNetwork(client.ObjectKeyFromObject(nad), nad)
+	if !there || r.err == nil {
+		c.notes.forget(about)
+		return
+	}
+	if c.notes.exactly(about, r.err.Error()) {
+		c.rec.Tell(nad, record.NetworkInvalid, record.Fields{Detail: about, Err: r.err})
 	}
 }
 

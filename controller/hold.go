@@ -33,14 +33,28 @@ func (c *Controller) hold(ctx context.Context, rows []ledger.Row) error {
 		byPod[r.UID] = append(byPod[r.UID], r)
 	}
 	failed = append(failed, c.store.Commit(ctx, held))
-	for _, of := range byPod {
-		f := rowFields(of)
-		f.Node, f.Detail = of[0].Node, "for "+c.cfg.Hold.String()
-		c.rec.Log(record.GUIDHeld, f)
+	for uid, of := range byPod {
+		c.sayHeld(uid)
 		c.freeEntries(of[0].UID)
 		c.pods.Add(of[0].Pod) // it may live, and wait for the next one
 	}
 	return errors.Join(failed...)
+}
+
+// sayHeld says of a pod that its GUIDs are held, once all of them are: they leave one
+// partition after the other.
+func (c *Controller) sayHeld(uid types.UID) {
+	rows := c.ledger.OfPod(uid)
+	if slices.ContainsFunc(rows, func(r ledger.Row) bool { return r.State == ledger.Leaving }) {
+		return
+	}
+	held := slices.DeleteFunc(rows, func(r ledger.Row) bool { return r.State != ledger.Held })
+	if len(held) == 0 {
+		return
+	}
+	f := rowFields(held)
+	f.Node, f.Detail = held[0].Node, "for "+c.cfg.Hold.String()
+	c.rec.Log(record.GUIDHeld, f)
 }
 
 // sweep frees the held GUIDs whose hold is over: first in the ledger, then in the pool.

@@ -173,10 +173,11 @@ func (c *Controller) countStays() error {
 
 // Metrics are what the controller counts for Prometheus.
 func (c *Controller) Metrics() []prometheus.Collector {
-	if c.budget == nil {
-		return nil
+	list := []prometheus.Collector{c.calls}
+	if c.budget != nil {
+		list = append(list, c.budget)
 	}
-	return []prometheus.Collector{c.budget}
+	return list
 }
 
 // pkeysOf are the PKeys of a pod's rows, each once, in order.

@@ -15,6 +15,11 @@ var CRDs embed.FS
 //go:embed admission/*.yaml
 var Admission embed.FS
 
+// Console are the rights that the console needs, and the roles of those who use it.
+//
+//go:embed console/*.yaml
+var Console embed.FS
+
 // SpiderpoolCRDs is the definition of Spiderpool's kind for clusters without Spiderpool,
 // under crds-spiderpool/. It is apart, since it must never replace Spiderpool's own.
 //

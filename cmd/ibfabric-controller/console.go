@@ -44,8 +44,13 @@ func addConsole(s *settings, at *cluster, c *controller.Controller, book *journa
 	if s.LeaderElect {
 		store.Leading = at.lease.Leading
 	}
+	about := console.About{Identity: identity(at.lease), Version: version(), Target: target(s), Leader: at.lease.Seen}
+	answers := console.NewAnswers(c, book, about, time.Now)
+	if err := metrics.Registry.Register(console.NewGauges(answers)); err != nil {
+		return fmt.Errorf("register the metrics of the fabric: %w", err)
+	}
 	if s.Console.Address != "0" {
-		where, err := serveConsole(s, at, c, book, rec)
+		where, err := serveConsole(s, at, answers, rec)
 		if err != nil {
 			return err
 		}
@@ -60,7 +65,7 @@ func addConsole(s *settings, at *cluster, c *controller.Controller, book *journa
 }
 
 // serveConsole listens at once, so that the journal's head can say where.
-func serveConsole(s *settings, at *cluster, c *controller.Controller, book *journal.Book, rec *record.Recorder) (where func() *v1alpha1.JournalConsole, err error) {
+func serveConsole(s *settings, at *cluster, answers *console.Answers, rec *record.Recorder) (where func() *v1alpha1.JournalConsole, err error) {
 	cert, err := consoleCertificate(s.Console.CertDir)
 	if err != nil {
 		return nil, err
@@ -77,11 +82,7 @@ func serveConsole(s *settings, at *cluster, c *controller.Controller, book *jour
 	if err != nil {
 		return nil, fmt.Errorf("--console-address %s: %w; choose another one, or 0 for no console", s.Console.Address, err)
 	}
-	about := console.About{Identity: identity(at.lease), Version: version(), Target: target(s), Leader: at.lease.Seen}
-	server := console.New(console.Config{
-		Listener: listener, Certificate: cert, Gatekeeper: gate, Answers: console.NewAnswers(c, book, about, time.Now),
-		Metrics: metricsHandler(),
-	})
+	server := console.New(console.Config{Listener: listener, Certificate: cert, Gatekeeper: gate, Answers: answers, Metrics: metricsHandler()})
 	rec.Hear(server.Heard)
 	if err := at.mgr.Add(server); err != nil {
 		return nil, errors.Join(fmt.Errorf("add the console: %w", err), listener.Close())

@@ -9,7 +9,6 @@ import (
 	"github.com/ibfabric/ibfabric/controller"
 	"github.com/ibfabric/ibfabric/controller/console/api"
 	"github.com/ibfabric/ibfabric/controller/ledger"
-	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/pkey"
 )
 
@@ -38,10 +37,13 @@ func (x *index) census() *census {
 func takeCensus(c Controller, nodes map[string]*corev1.Node, now time.Time) *census {
 	s := &census{at: now, parts: map[pkey.PKey]count{}, held: map[string]int{}}
 	for guids := range slices.Chunk(c.Rows().GUIDs(), batch) {
-		for _, r := range c.Rows().Some(guids) {
-			if r.State != ledger.Held || r.Node == "" {
-				continue
+		var held []ledger.Row
+		c.Rows().Visit(guids, func(_ int, r *ledger.Row) {
+			if r.State == ledger.Held && r.Node != "" {
+				held = append(held, *r)
 			}
+		})
+		for _, r := range held {
 			s.held[r.Node]++
 			if at, waits := c.HoldOf(r, nodesOf(r, nodes)); waits != "" && !now.Before(at) {
 				s.stuck++
@@ -72,12 +74,18 @@ func nodesOf(r ledger.Row, nodes map[string]*corev1.Node) (list []corev1.Node) {
 }
 
 func countPartition(c Controller, p pkey.PKey) (n count) {
-	rows := c.Rows()
+	rows, explained := c.Rows(), 0
 	for guids := range slices.Chunk(rows.GUIDsOf(p), batch) {
-		some := rows.Some(guids)
-		for i, shown := range c.Shown(p, guidsOf(some)) {
-			n.add(judge(c, p, some[i], shown))
-		}
+		shown := c.Shown(p, guids)
+		rows.Visit(guids, func(i int, r *ledger.Row) {
+			n.add(judge(c, p, r, shown[i]))
+			if shown[i].In {
+				explained++
+			}
+		})
+	}
+	if explained == c.Showing(p).Count {
+		return n
 	}
 	for shown := range slices.Chunk(c.ShownIn(p), batch) {
 		for _, g := range rows.Without(p, shown) {
@@ -89,14 +97,6 @@ func countPartition(c Controller, p pkey.PKey) (n count) {
 		}
 	}
 	return n
-}
-
-func guidsOf(rows []ledger.Row) []guid.GUID {
-	guids := make([]guid.GUID, len(rows))
-	for i, r := range rows {
-		guids[i] = r.GUID
-	}
-	return guids
 }
 
 func plus(a, b api.Counts) api.Counts {
@@ -133,7 +133,7 @@ func (n *count) add(v verdict) {
 }
 
 // judge compares a row's claim on a partition with what UFM shows.
-func judge(c Controller, p pkey.PKey, r ledger.Row, shown controller.Shown) verdict {
+func judge(c Controller, p pkey.PKey, r *ledger.Row, shown controller.Shown) verdict {
 	claim, _ := r.Claim(p)
 	v := verdict{state: r.State, holds: shown.In && shown.Mode == claim.Mode && !shown.Waits}
 	switch {

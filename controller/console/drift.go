@@ -79,7 +79,7 @@ func (a *Answers) driftOf(p pkey.PKey, behind guid.GUID, limit int, list *api.Li
 			}
 			switch {
 			case has:
-				v := judge(a.c, p, some[at], shown[i])
+				v := judge(a.c, p, &some[at], shown[i])
 				d.Kind, d.Pod = v.drift, &api.PodName{Namespace: some[at].Pod.Namespace, Name: some[at].Pod.Name, UID: string(some[at].UID)}
 			case shown[i].In && a.c.InRange(g):
 				d.Kind = api.DriftUnclaimed

@@ -138,7 +138,7 @@ func (a *Answers) verdicts(r ledger.Row) (list []string) {
 		return []string{"its row has yet to be stored in the ledger"}
 	}
 	for _, claim := range r.Claims {
-		if v := judge(a.c, claim.PKey, r, a.c.Shown(claim.PKey, []guid.GUID{r.GUID})[0]); v.missing != "" {
+		if v := judge(a.c, claim.PKey, &r, a.c.Shown(claim.PKey, []guid.GUID{r.GUID})[0]); v.missing != "" {
 			list = append(list, fmt.Sprintf("pkey %s: %s", claim.PKey, v.missing))
 		}
 	}

@@ -28,7 +28,7 @@ func (a *Answers) Partitions(q api.Query) (list api.List[api.Partition], err err
 	items, more := page(all, behind, q.Continue != "", limit(q), cmp.Compare[pkey.PKey])
 	list = api.List[api.Partition]{Items: make([]api.Partition, 0, len(items)), Total: len(all), AsOf: sums.at}
 	for _, p := range items {
-		list.Items = append(list.Items, a.partition(p, sums))
+		list.Items = append(list.Items, a.partition(p, sums.parts[p]))
 	}
 	if more {
 		list.Continue = items[len(items)-1].String()
@@ -41,16 +41,16 @@ func (a *Answers) Partition(p pkey.PKey) (api.Partition, error) {
 	if err := a.leads(); err != nil {
 		return api.Partition{}, err
 	}
-	sums := a.index.census()
-	part := a.partition(p, sums)
-	if _, known := sums.parts[p]; !known && !part.InUFM && part.Name == "" {
+	n := countPartition(a.c, p)
+	part := a.partition(p, n)
+	if n == (count{}) && !part.InUFM && part.Name == "" {
 		return part, notFound("pkey %s: no pod asks for it, UFM does not show it, and no Partition has it", p)
 	}
 	return part, nil
 }
 
-func (a *Answers) partition(p pkey.PKey, sums *census) api.Partition {
-	shows, facts, n := a.c.Showing(p), a.c.Facts(p), sums.parts[p]
+func (a *Answers) partition(p pkey.PKey, n count) api.Partition {
+	shows, facts := a.c.Showing(p), a.c.Facts(p)
 	out := api.Partition{
 		PKey: p, Name: facts.Terms.Partition, InUFM: shows.Count > 0 || a.c.Listed(p), InScope: a.c.Config().Scope.Contains(p),
 		Members: n.Counts, Drift: n.drift, MaxMembers: facts.Terms.MaxMembers, Known: shows.Known, From: shows.From, Waiting: facts.Waiting, Since: utc(facts.Since),
@@ -129,7 +129,7 @@ func (a *Answers) member(p pkey.PKey, g guid.GUID, r ledger.Row, claims bool, sh
 	}
 	switch {
 	case claims:
-		v := judge(a.c, p, r, shown)
+		v := judge(a.c, p, &r, shown)
 		m.State, m.Since, m.Interface, m.Node, m.Missing = stateOf(r.State), utc(r.Since), r.Interface, r.Node, v.missing
 		m.Pod = &api.PodName{Namespace: r.Pod.Namespace, Name: r.Pod.Name, UID: string(r.UID)}
 		if claim, _ := r.Claim(p); r.State == ledger.Assigned && p != 0 {
@@ -177,11 +177,8 @@ func (a *Answers) GUIDs(q api.Query) (list api.List[api.GUID], err error) {
 	}
 	rest, _ := page(all, behind, behind != 0, len(all), cmp.Compare[guid.GUID])
 	for guids := range slices.Chunk(rest, batch) {
-		for _, r := range a.c.Rows().Some(guids) {
-			switch {
-			case want != "" && stateOf(r.State) != want:
-				continue
-			case len(list.Items) == limit(q):
+		for _, r := range a.inState(guids, want) {
+			if len(list.Items) == limit(q) {
 				list.Continue = list.Items[len(list.Items)-1].GUID.String()
 				return list, nil
 			}
@@ -189,6 +186,16 @@ func (a *Answers) GUIDs(q api.Query) (list api.List[api.GUID], err error) {
 		}
 	}
 	return list, nil
+}
+
+// inState are the rows of those of the GUIDs that are in a state; "" is any.
+func (a *Answers) inState(guids []guid.GUID, want api.RowState) (rows []ledger.Row) {
+	a.c.Rows().Visit(guids, func(_ int, r *ledger.Row) {
+		if want == "" || stateOf(r.State) == want {
+			rows = append(rows, *r)
+		}
+	})
+	return rows
 }
 
 func (a *Answers) guid(r ledger.Row) api.GUID {

@@ -58,11 +58,11 @@ func (a *Answers) podsIn(state api.PodState) (names []types.NamespacedName, err 
 		return a.index.allPods(), nil
 	case api.PodLeaving:
 		for guids := range slices.Chunk(a.index.allGUIDs(), batch) {
-			for _, r := range a.c.Rows().Some(guids) {
+			a.c.Rows().Visit(guids, func(_ int, r *ledger.Row) {
 				if r.State != ledger.Assigned {
 					names = append(names, r.Pod)
 				}
-			}
+			})
 		}
 	case api.PodWaiting, api.PodRefused, api.PodIgnored:
 		return a.index.waitingPods(), nil

@@ -29,6 +29,18 @@ func (r *Reader) OfName(pod types.NamespacedName) []Row { return r.l.OfName(pod)
 // Some returns the rows of those of the GUIDs that have one, in their order.
 func (r *Reader) Some(of []guid.GUID) []Row { return r.l.Some(of) }
 
+// Visit shows f the rows of those of the GUIDs that have one, each with its place among
+// them, without copying. f must take no time, and keep and change nothing of what it sees.
+func (r *Reader) Visit(of []guid.GUID, f func(i int, row *Row)) {
+	r.l.mu.Lock()
+	defer r.l.mu.Unlock()
+	for i, g := range of {
+		if row := r.l.rows[g]; row != nil {
+			f(i, row)
+		}
+	}
+}
+
 // GUIDs returns those of all rows, in no order.
 func (r *Reader) GUIDs() []guid.GUID {
 	r.l.mu.Lock()

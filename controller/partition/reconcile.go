@@ -125,7 +125,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *state) (again time.Dura
 	return 0, nil
 }
 
-// wrote notes that a status is stored, and logs what is news to who reads no statuses.
+// wrote notes that a status is stored, and tells what is news to who reads no statuses.
 func (r *Reconciler) wrote(out *v1alpha1.Partition, s *state) {
 	r.mu.Lock()
 	r.written[out.Name] = r.deps.Now()
@@ -142,7 +142,7 @@ func (r *Reconciler) wrote(out *v1alpha1.Partition, s *state) {
 	if s.pkey != 0 {
 		f.PKeys = []pkey.PKey{s.pkey}
 	}
-	r.deps.Record.Log(record.PartitionJudged, f)
+	r.deps.Record.Tell(out, record.PartitionJudged, f)
 }
 
 func (r *Reconciler) forget(name string) {

@@ -196,6 +196,7 @@ func (r *Reconciler) resync(ctx context.Context) {
 }
 
 func (r *Reconciler) work(ctx context.Context) {
+	said := map[string]string{} // what failed last, by name: it is said once
 	for {
 		name, stop := r.queue.Get()
 		if stop {
@@ -205,11 +206,14 @@ func (r *Reconciler) work(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
-			if !apierrors.IsConflict(err) { // the cache has not caught up with our own write
+			// A conflict is that the cache has not caught up with our own write.
+			if !apierrors.IsConflict(err) && said[name] != err.Error() {
+				said[name] = err.Error()
 				r.deps.Record.Log(record.WorkFailed, record.Fields{Detail: "partition " + name, Attempt: r.queue.NumRequeues(name) + 1, Err: err})
 			}
 			r.queue.AddRateLimited(name)
 		default:
+			delete(said, name)
 			r.queue.Forget(name)
 			if again > 0 {
 				r.queue.AddAfter(name, again)

@@ -47,6 +47,7 @@ const (
 	NetworkMade     Event = "network.made"
 	NetworkChanged  Event = "network.changed"
 	NetworkDeleted  Event = "network.deleted"
+	NetworkInvalid  Event = "network.invalid"
 	ConfigRefused   Event = "config.refused"
 	ConfigWarned    Event = "config.warned"
 	SpiderpoolFound Event = "spiderpool.found"
@@ -126,6 +127,7 @@ func Catalogue() []Entry {
 		{NetworkMade, Info, "", "a network (NetworkAttachmentDefinition) was made of the SpiderMultusConfig; detail names it"},
 		{NetworkChanged, Info, "", "the network was not as its SpiderMultusConfig says, and is now"},
 		{NetworkDeleted, Info, "", "the SpiderMultusConfig is gone or makes a network of another name; this one was deleted"},
+		{NetworkInvalid, Warn, "NetworkInvalid", "a network (NetworkAttachmentDefinition) of plugin ib-sriov cannot be used by any pod as it is; err says what to change, detail names it"},
 		{ConfigRefused, Warn, "NetworkRefused", "no network comes of the SpiderMultusConfig; err names the field and the mend, and what becomes of a network made before"},
 		{ConfigWarned, Warn, "NetworkWarned", "something in the SpiderMultusConfig has no effect, or another one than it seems to have; detail says what to write"},
 		{SpiderpoolFound, Info, "", "Spiderpool's own controller runs, makes the networks of SpiderMultusConfigs and injects them; detail says where"},
@@ -139,7 +141,7 @@ func Catalogue() []Entry {
 		{CheckFailed, Warn, "FabricCheck", "an object of another operator, or a network that needs it, is such that pods will hang; detail names it, err says why and what to write"},
 		{CheckPassed, Info, "", "what was wrong with the object that detail names is so no more"},
 
-		{PartitionJudged, Info, "", "a Partition got ready, or is not any more; detail names it and says why"},
+		{PartitionJudged, Info, "PartitionJudged", "a Partition got ready, or is not any more; detail names it and says why"},
 		{DriftFound, Warn, "", "UFM differs from the ledger by count members; it is being repaired"},
 		{MembersUnclaimed, Warn, "", "count members of our GUID range stand in UFM that no row explains; they are left alone"},
 		{LedgerSpoilt, Warn, "", "a row of the ledger cannot be read and is left as it is"},

@@ -291,3 +291,14 @@ func selfSigned(t testing.TB, dir string) string {
 	}
 	return string(crt)
 }
+
+// journaled waits until all that was changed so far stands in the stored journal.
+func (w *world) journaled() {
+	w.t.Helper()
+	c := w.console(w.bed.Config())
+	testbed.Eventually(w.t, "the journal is stored", func() (bool, string) {
+		var o api.Overview
+		c.get(api.PathOverview, &o)
+		return o.Journal.Entries > 0 && o.Journal.Unwritten == 0, fmt.Sprintf("%+v", o.Journal)
+	})
+}

@@ -196,12 +196,7 @@ func TestAStandbyNamesTheLeaderAndTheNextOneKnowsTheJournal(t *testing.T) {
 	w.pod("a", "rail1")
 	g := w.configured("a")[0]
 	var entries api.List[api.Entry]
-	c := consoleAt(t, *led.Console, w.bed.Config())
-	testbed.Eventually(t, "the journal is stored", func() (bool, string) {
-		var o api.Overview
-		c.get(api.PathOverview, &o)
-		return o.Journal.Entries > 0 && o.Journal.Unwritten == 0, ""
-	})
+	w.journaled()
 	first.run.Kill()
 
 	w.start()

@@ -24,6 +24,7 @@ func TestAnIdleControllerDoesNothing(t *testing.T) {
 	for i := range 5 {
 		w.configured(fmt.Sprintf("p%d", i))
 	}
+	w.journaled()
 	w.summaries(1) // what was still on its way has come
 	writes, lines, calls := len(api.requests(isWrite)), len(w.lines()), w.sim.Calls()
 

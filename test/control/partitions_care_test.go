@@ -259,6 +259,7 @@ func TestPartitionsCostAnIdleControllerNothing(t *testing.T) {
 	w.configured("b")
 	w.counts("blue", 2)
 	w.stands("wants", v1alpha1.ConditionReady, metav1.ConditionFalse, "")
+	w.journaled()
 	w.summaries(1) // what was still on its way has come
 	writes, calls := len(api.requests(isWrite)), w.sim.Calls()
 	w.summaries(2)
