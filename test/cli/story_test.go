@@ -92,10 +92,10 @@ func TestAFabricFromItsFirstPodToItsNextLeader(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 		finder := w.account("finder", finding(), "")
-		if r := w.as(finder, "status"); r.code != 5 || !strings.Contains(r.err, "--non-resource-url='/ibfabric/v1/*'") || !strings.Contains(r.err, "system:serviceaccount:"+w.ns+":finder") {
+		if r := w.as(finder, "status"); r.code != 5 || !strings.Contains(r.err, "--clusterrole=ibfabric-viewer") || !strings.Contains(r.err, "system:serviceaccount:"+w.ns+":finder") {
 			t.Errorf("%+v", r)
 		}
-		if r := w.as(viewer, "reclaim", "0x1000", g.String(), "--yes"); r.code != 5 || !strings.Contains(r.err, "--verb=post --non-resource-url='/ibfabric/v1/reclaim'") {
+		if r := w.as(viewer, "reclaim", "0x1000", g.String(), "--yes"); r.code != 5 || !strings.Contains(r.err, "--clusterrole=ibfabric-operator") {
 			t.Errorf("%+v", r)
 		}
 	})

@@ -27,9 +27,9 @@ func TestTheDoctorOnARealAPIServer(t *testing.T) {
 	w := newWorld(t)
 	w.start()
 	w.network("bad", "1000")
-	testbed.Eventually(t, "somebody leads", func() (bool, string) {
+	testbed.Eventually(t, "somebody leads, and has adopted", func() (bool, string) {
 		r := w.admin("status")
-		return r.code <= 1, r.err
+		return r.code == 0, r.out + r.err
 	})
 	var report struct{ Rows []doctor.Row }
 	smconf := filepath.Join(t.TempDir(), "smconf.json")

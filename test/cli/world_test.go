@@ -90,7 +90,8 @@ func (w *world) controllersSaid() string {
 	return w.log.String()
 }
 
-// start runs a controller.
+// start runs a controller. Its lease is long: one that cannot renew it ends, and on a busy
+// machine that would be the end of the test.
 func (w *world) start() *programs.Process {
 	w.t.Helper()
 	host, port, _ := strings.Cut(w.ufm.Addr(), ":")
@@ -99,7 +100,7 @@ func (w *world) start() *programs.Process {
 		Args: []string{
 			"--fabric=" + w.ns, "--network-selector=fabric=" + w.ns, "--namespace=" + w.ns,
 			"--health-address=0", "--console-address=127.0.0.1:0", "--sync-period=1s", "--hold=1h",
-			"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms", "--ufm-timeout=3s",
+			"--lease-duration=20s", "--lease-renew=15s", "--lease-retry=300ms", "--ufm-timeout=3s",
 		},
 		Env: []string{
 			"KUBECONFIG=" + w.bed.Kubeconfig(), "UFM_USERNAME=" + user, "UFM_PASSWORD=" + password,

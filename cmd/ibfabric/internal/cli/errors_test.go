@@ -46,7 +46,7 @@ func TestErrorsNameTheMend(t *testing.T) {
 		}, 3, []string{"evil.test"}},
 		"no leader":         {[]string{"status"}, func(f *fake) { f.console.Refuse(&api.Error{Code: 503, Message: "this replica does not lead"}) }, 3, []string{"this replica does not lead", "logs deployment/ibfabric-controller"}},
 		"not known":         {[]string{"status"}, func(f *fake) { f.console.Refuse(&api.Error{Code: 401, Message: "who are you"}) }, 5, []string{"kubectl auth whoami"}},
-		"not allowed":       {[]string{"status"}, func(f *fake) { f.console.Refuse(&api.Error{Code: 403, Message: "no", Permission: view}) }, 5, []string{"kubectl create clusterrole ibfabric-view --verb=get --non-resource-url='/ibfabric/v1/*'", `--user='o'\''neil'`}},
+		"not allowed":       {[]string{"status"}, func(f *fake) { f.console.Refuse(&api.Error{Code: 403, Message: "no", Permission: view}) }, 5, []string{"kubectl apply -f deploy/console/20-users.yaml", "kubectl create clusterrolebinding ibfabric-viewer-o-neil --clusterrole=ibfabric-viewer", `--user='o'\''neil'`}},
 		"not a fit time":    {[]string{"status"}, func(f *fake) { f.console.Refuse(&api.Error{Code: 409, Message: "the sync policy is dry-run"}) }, 6, []string{"the sync policy is dry-run"}},
 		"acting as another": {[]string{"status"}, func(f *fake) { f.kubeconfig = actingAs(f.t, f.kubeconfig) }, 2, []string{"act as somebody"}},
 	} {

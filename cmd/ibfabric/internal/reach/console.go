@@ -239,13 +239,19 @@ func permission(p *api.Permission) []string {
 	if p == nil {
 		return nil
 	}
-	name, path := "ibfabric-view", api.Prefix+"/*"
+	role := "ibfabric-viewer"
 	if p.Verb != "get" {
-		name, path = "ibfabric-"+p.Verb, p.Path
+		role = "ibfabric-operator"
 	}
+	who := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(p.User))
 	return []string{
-		"# an administrator lets you:",
-		fmt.Sprintf("kubectl create clusterrole %s --verb=%s --non-resource-url='%s'", name, p.Verb, path),
-		fmt.Sprintf("kubectl create clusterrolebinding %s-me --clusterrole=%s --user='%s'", name, name, strings.ReplaceAll(p.User, "'", `'\''`)),
+		"# an administrator lets you; the first line makes the roles, if they are not there:",
+		"kubectl apply -f deploy/console/20-users.yaml",
+		fmt.Sprintf("kubectl create clusterrolebinding %s-%s --clusterrole=%s --user='%s'", role, strings.Trim(who, "-"), role, strings.ReplaceAll(p.User, "'", `'\''`)),
 	}
 }
