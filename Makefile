@@ -16,6 +16,7 @@ help: ## list the targets
 
 build: ## put the programs into bin/, static
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+	@ln -sf ibfabric bin/kubectl-ibfabric
 
 test: static unit control race chaos-short ## everything CI runs: static checks, then all tests
 
