@@ -220,9 +220,11 @@ func (p page) When(t time.Time) *moment {
 	return m
 }
 
-// sentence begins a text that others wrote as part of one with a capital.
+// sentence begins a text with a capital, unless its first word is a name or a command.
 func sentence(s string) string {
-	if s == "" || s[0] < 'a' || s[0] > 'z' {
+	first, _, _ := strings.Cut(s, " ")
+	first = strings.TrimRight(first, ",:;.")
+	if first == "" || first == "ibfabric" || strings.ContainsFunc(first, func(r rune) bool { return r < 'a' || r > 'z' }) {
 		return s
 	}
 	return strings.ToUpper(s[:1]) + s[1:]

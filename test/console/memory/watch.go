@@ -30,13 +30,6 @@ func (f *Fabric) tell(topics ...api.Topic) {
 	}
 }
 
-// Watchers is how many watch.
-func (f *Fabric) Watchers() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.watchers)
-}
-
 // ServeWatch answers api.PathWatch.
 func (f *Fabric) ServeWatch(w http.ResponseWriter, r *http.Request) {
 	c := make(chan api.Tick, 1)
@@ -44,11 +37,13 @@ func (f *Fabric) ServeWatch(w http.ResponseWriter, r *http.Request) {
 	failure := f.failure
 	c <- api.Tick{Version: f.version, Topics: everything}
 	f.watchers[c] = true
+	f.changed.Broadcast()
 	f.mu.Unlock()
 	defer func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(f.watchers, c)
+		f.changed.Broadcast()
 	}()
 	if failure != nil {
 		http.Error(w, failure.Message, failure.Code)
@@ -70,5 +65,14 @@ func (f *Fabric) ServeWatch(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
+	}
+}
+
+// UntilWatched waits until so many watch.
+func (f *Fabric) UntilWatched(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(f.watchers) != n {
+		f.changed.Wait()
 	}
 }
