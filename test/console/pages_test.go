@@ -12,7 +12,7 @@ import (
 
 // every page, and what it must say.
 var every = map[string]string{
-	"":                              "fabric is not what the cluster says",
+	"":                              "The fabric follows the cluster: 4 members on the way in",
 	"partitions":                    "By PKey",
 	"partitions/0x1000":             "02:00:00:00:00:00:0f:11",
 	"partitions/0x20?limit=3":       "Next",

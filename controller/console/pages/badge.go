@@ -26,13 +26,14 @@ var shapes = map[string]string{
 
 	string(api.Ours): good, string(api.Unclaimed): bad, string(api.Foreign): plain,
 
-	string(api.DriftMissing): bad, string(api.DriftMode): bad, string(api.DriftLeftover): bad, string(api.DriftUnread): wait,
+	string(api.DriftMode): bad, string(api.DriftLeftover): bad, string(api.DriftUnread): wait,
 
+	// api.DriftMissing is what any part of a pod can be: on its way in.
 	string(api.Done): good, string(api.Unknown): wait, "failed": wait,
 
 	"ready": good, "not ready": bad, "not in the cluster": bad, "known": good, "not known": wait,
 	"works": good, "does not work": bad, "over": bad, "in sync": good, "differs": bad, "on its way": wait,
-	"yes": good, "no": bad, "not reported": plain, "unknown partition": plain, "agrees": good,
+	"yes": good, "no": bad, "ok": good, "missing": wait, "not reported": plain, "unknown partition": plain, "agrees": good,
 }
 
 // badge is the mark of a state, an outcome, a kind or a word.

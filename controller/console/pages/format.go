@@ -33,6 +33,7 @@ func funcs(a assets) template.FuncMap {
 		"topics":   joinTopics,
 		"dict":     dict,
 		"few":      few,
+		"ends":     func(span string) []string { return strings.Split(span, "..") },
 		"sentence": sentence,
 	}
 }

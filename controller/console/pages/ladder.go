@@ -26,6 +26,16 @@ type rung struct {
 	Since time.Time
 }
 
+// Mark is ok, or the first rung that does not hold.
+func (l ladder) Mark() mark {
+	for _, r := range l.Rungs {
+		if m := badge(r.State); m.Shape == wait || m.Shape == bad {
+			return mark{Shape: m.Shape, Word: r.Name + " " + m.Word}
+		}
+	}
+	return badge("ok")
+}
+
 func newLadder(i *api.PodInterface) ladder {
 	l := ladder{PodInterface: *i}
 	l.network()
@@ -118,7 +128,7 @@ func ufmRung(s api.Standing) rung {
 func (l *ladder) annotation() {
 	says := l.Says
 	switch {
-	case says == nil:
+	case says == nil || says.GUID == 0 && !says.Configured:
 		l.add(rung{Name: "Annotation", State: "missing", Text: "the pod says nothing of it yet"})
 	case !says.Agrees:
 		l.add(rung{Name: "Annotation", State: "differs", GUID: says.GUID, Text: "not what the ledger has"})

@@ -57,6 +57,11 @@ func judge(o *api.Overview) verdict {
 		return verdict{Shape: bad, Title: "UFM takes no changes", Detail: o.UFM.Writes.Error}
 	case o.Members.Pending+o.Members.Leaving > 0:
 		return verdict{Shape: wait, Title: "The fabric follows the cluster: " + onTheWay(o.Members), Detail: waitsFor(o), Link: "plan"}
+	case o.Members.Unclaimed > 0:
+		return verdict{
+			Shape: wait, Title: "UFM has what the cluster says, and " + plural(o.Members.Unclaimed, "member", "members") + " more that nobody explains", Link: "drift",
+			Detail: "They are of this controller's GUID range, and no row of its ledger has them. It never takes them out by itself.",
+		}
 	case !o.InSync:
 		return verdict{Shape: wait, Title: "The fabric is not known to be what the cluster says", Detail: "Not all of UFM could be read. It is read again at the next full read."}
 	}

@@ -127,6 +127,6 @@ type entry struct{ Path, Word string }
 func (page) Entries() []entry {
 	return []entry{
 		{"", "Overview"}, {"partitions", "Partitions"}, {"pods", "Pods"}, {"guids", "GUIDs"},
-		{"nodes", "Nodes"}, {"drift", "Drift"}, {"plan", "Due"}, {"journal", "Journal"},
+		{"nodes", "Nodes"}, {"drift", "Drift"}, {"plan", "Due changes"}, {"journal", "Journal"},
 	}
 }

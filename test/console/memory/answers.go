@@ -48,7 +48,12 @@ func (f *Fabric) Overview() (api.Overview, error) {
 	done, err := f.ask()
 	defer done()
 	o := f.overview
-	o.AsOf, o.Partitions, o.Drift = f.now(), len(f.partitions), len(f.drift)
+	o.AsOf, o.Partitions = f.now(), len(f.partitions)
+	for _, d := range f.drift {
+		if d.Kind != api.DriftUnclaimed {
+			o.Drift++
+		}
+	}
 	for p := range f.partitions {
 		o.Members = plus(o.Members, f.counts(p))
 	}

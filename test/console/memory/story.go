@@ -132,6 +132,7 @@ func (s *Story) noticesOf() {
 		Error: "POST /ufmRest/actions/remove_guids_from_pkey: no answer within 10s", Why: "its pod ended", At: s.Clock.Now().Add(-5 * time.Minute), Times: 2,
 	})
 	s.Change(func(o *api.Overview) {
+		o.UFM.Full.At = s.Clock.Now().Add(-12 * time.Second)
 		o.StuckHolds, o.DriftFound, o.DriftRepaired = 8, 3, 2
 		o.Notices = []string{"8 GUIDs are held for node gpu-017, which the cluster has not seen for 20 min; if the machine is gone for good, ibfabric release --node gpu-017 frees them"}
 	})

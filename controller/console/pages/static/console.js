@@ -117,7 +117,7 @@
 			if (!want.hasAttribute(name) && name !== "open") have.removeAttribute(name);
 		}
 		for (const { name, value } of want.attributes) {
-			if (have.getAttribute(name) !== value) have.setAttribute(name, value);
+			if (have.getAttribute(name) !== value && name !== "open") have.setAttribute(name, value);
 		}
 		meld(have, want, mark);
 	}
