@@ -41,6 +41,7 @@ func TestASilentMomentIsNoChange(t *testing.T) {
 			ufm := &clockOfUFM{}
 			c := &Controller{view: newView(false), applier: ufm, cfg: Config{WaitApplied: true, FabricTimeout: 10 * time.Second}}
 			c.now = func() time.Time { return now }
+			c.calls = newCalls(c.now)
 			c.after = func(d time.Duration) <-chan time.Time {
 				now = now.Add(d)
 				done := make(chan time.Time)

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/ibfabric/ibfabric/controller/journal"
 	"github.com/ibfabric/ibfabric/controller/ledger"
 	"github.com/ibfabric/ibfabric/controller/record"
 	"github.com/ibfabric/ibfabric/guid"
@@ -28,15 +29,20 @@ func (c *Controller) add(ctx context.Context, p pkey.PKey, b pkey.Batch) error {
 		c.view.await(p, b, before)
 	}
 	var from string
+	again := c.wentOn(b.GUIDs)
 	err = c.write(ctx, p, func(call context.Context) error {
-		if from, err = c.fabric.Add(call, p, b); err == nil && makes {
+		done := c.calls.begin(callAdd)
+		from, err = c.fabric.Add(call, p, b)
+		if done(err); err == nil && makes {
 			c.qualify(call, p)
 		}
 		return err
 	})
+	c.journalMembers(change{journal.Add, p, b.Mode.String(), b.GUIDs, whyAdded(again, len(b.GUIDs)), from, start, err})
 	if err != nil {
 		return err
 	}
+	c.drifted.repair(again)
 	c.view.added(p, b, from)
 	if err := c.untilApplied(ctx, p); err != nil {
 		return fmt.Errorf("add %d guids to pkey %s: %w", len(b.GUIDs), p, err)
@@ -88,12 +94,15 @@ func (c *Controller) remove(ctx context.Context, p pkey.PKey, guids []guid.GUID)
 	if len(guids) == 0 {
 		return nil
 	}
-	changes := c.view.showsAny(p, guids)
+	changes, start := c.view.showsAny(p, guids), c.now()
 	var from string
 	err = c.write(ctx, p, func(call context.Context) error {
+		done := c.calls.begin(callRemove)
 		from, err = c.fabric.Remove(call, p, guids)
+		done(err)
 		return err
 	})
+	c.journalMembers(change{journal.Remove, p, "", guids, "their pods ended, or name them no longer", from, start, err})
 	if err != nil {
 		return err
 	}

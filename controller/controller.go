@@ -70,7 +70,8 @@ type Deps struct {
 	// Changed hears of partitions whose Tally may be another one; it must not block. nil:
 	// nobody does.
 	Changed func(pkey.PKey)
-	Lease   *Lease // nil: nobody else runs, and nothing is asked
+	Journal Journal // nil: nobody takes down what is changed
+	Lease   *Lease  // nil: nobody else runs, and nothing is asked
 	// Identity of this process, as written into the ledger.
 	Identity string
 	Now      func() time.Time
@@ -89,6 +90,7 @@ type Controller struct {
 	qualifier Qualifier // nil: it sets no quality of service
 	grants    Grants
 	changed   func(pkey.PKey)
+	journal   Journal
 	rec       *record.Recorder
 	lease     *Lease
 	now       func() time.Time
@@ -110,6 +112,12 @@ type Controller struct {
 
 	health      *health
 	notes       *notes
+	reasons     *reasons
+	calls       *calls
+	reclaims    *reclaims
+	full        atomic.Pointer[FullRead] // the last full read
+	drifts      map[pkey.PKey]int        // found last, by the one goroutine that judges
+	drifted     driftCounts
 	networks    networkReadings
 	refusals    *refusals
 	barred      *barred
@@ -143,7 +151,8 @@ func New(cfg Config, d Deps) (*Controller, error) {
 		barred:   newBarred(), quota: newQuota(), qualities: newQualities(), grants: d.Grants, changed: d.Changed,
 		patched:  newPatchedPods(),
 		suspects: suspects{}, adopted: make(chan struct{}),
-		incumbent: newIncumbent(d.Client, d.Now),
+		incumbent: newIncumbent(d.Client, d.Now), journal: d.Journal,
+		calls: newCalls(d.Now), reasons: newReasons(), reclaims: newReclaims(), drifts: map[pkey.PKey]int{},
 	}
 	if cfg.PKeyEntries > 0 {
 		c.budget = budget.New(cfg.PKeyEntries)
@@ -162,6 +171,9 @@ func New(cfg Config, d Deps) (*Controller, error) {
 	c.partitions = newQueue("partitions", workqueue.Queue[pkey.PKey](newOldestFirst(d.Now, c.pending.oldest)))
 	c.pods = newQueue[types.NamespacedName]("pods", nil)
 	c.turns = semaphore.NewWeighted(int64(cfg.FabricWorkers))
+	if c.journal == nil {
+		c.journal = noJournal{}
+	}
 	c.health = &health{rec: d.Record, now: d.Now, recovered: c.enqueueAllPartitions}
 	c.store = &ledger.Store{
 		Ledger: c.ledger, Client: d.Client, Namespace: cfg.Namespace, Fabric: cfg.Fabric, Leader: d.Identity,

@@ -26,6 +26,7 @@ type health struct {
 type outage struct {
 	on    bool
 	since time.Time
+	err   error // what it began with
 }
 
 // read hears of the outcome of a read.
@@ -45,7 +46,7 @@ func (h *health) note(o *outage, what string, err error) {
 	case works:
 		*o = outage{}
 	case !was.on:
-		*o = outage{true, h.now()}
+		*o = outage{true, h.now(), err}
 	}
 	down := h.reads.on || h.writes.on
 	h.mu.Unlock()
@@ -82,11 +83,18 @@ func (c *Controller) beforeChange(ctx context.Context) (string, error) {
 	if err := c.sleep(ctx, time.Second-c.now().Sub(c.lastApplied.load())); err != nil {
 		return "", err
 	}
-	text, err := c.applier.LastUpdated(ctx)
+	text, err := c.askApplied(ctx)
 	if err != nil {
 		return "", fmt.Errorf("ask UFM when it last changed: %w", err)
 	}
 	return c.view.updated(text), nil
+}
+
+func (c *Controller) askApplied(ctx context.Context) (string, error) {
+	done := c.calls.begin(callLastUpdated)
+	text, err := c.applier.LastUpdated(ctx)
+	done(err)
+	return text, err
 }
 
 // catchUp waits for what a wait that failed left over. No other change runs meanwhile:
@@ -115,7 +123,7 @@ func (c *Controller) untilApplied(ctx context.Context, p pkey.PKey) error {
 // does not in time.
 func (c *Controller) untilMoved(ctx context.Context, p pkey.PKey, before string) error {
 	for end := c.now().Add(c.cfg.FabricTimeout); c.now().Before(end); {
-		text, err := c.applier.LastUpdated(ctx)
+		text, err := c.askApplied(ctx)
 		if err != nil {
 			return fmt.Errorf("ask UFM whether the change is applied: %w", err)
 		}

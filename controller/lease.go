@@ -33,6 +33,7 @@ type Lease struct {
 	writing   int       // writes to UFM that are not answered
 	unsettled bool      // one was given up
 	until     time.Time // not to be let go before
+	seen      string    // who held it when it was read last
 }
 
 // Get implements resourcelock.Interface.
@@ -40,6 +41,9 @@ func (l *Lease) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []
 	r, raw, err := l.Interface.Get(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err == nil {
+		l.seen = r.HolderIdentity
+	}
 	if l.renewed.IsZero() {
 		switch {
 		case err == nil && r.HolderIdentity != l.Identity():
@@ -118,6 +122,13 @@ func (l *Lease) Former() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.former
+}
+
+// Seen is who held the lease when it was read last; "" is nobody.
+func (l *Lease) Seen() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen
 }
 
 // Write notes that a write to UFM begins. What it returns is called when it ended, with

@@ -110,15 +110,23 @@ func (c *Controller) isOver(pod types.NamespacedName, uid types.UID) bool {
 // is there, if any. It is for the pod's own worker: from another place it might come
 // between two words that are the same.
 func (c *Controller) forgetOver(name types.NamespacedName, now *corev1.Pod) {
-	c.notes.forgetPods(name, func(uid types.UID) bool {
+	over := func(uid types.UID) bool {
 		lives := now != nil && now.UID == uid && !isFinished(now)
 		return !lives && len(c.ledger.OfPod(uid)) == 0
-	})
+	}
+	c.notes.forgetPods(name, over)
+	c.reasons.forget(name, over)
 }
 
 // tell says something to a pod, once.
 func (c *Controller) tell(pod *corev1.Pod, e record.Event, f record.Fields) {
+	c.say(pod, e, f, false)
+}
+
+// say is tell; ofRow is for what UFM does with what the pod has already.
+func (c *Controller) say(pod *corev1.Pod, e record.Event, f record.Fields, ofRow bool) {
 	f.Pod, f.UID = keyOf(pod), pod.UID
+	c.reasons.set(Reason{f.Pod, f.UID, e, said(f), c.now()}, ofRow)
 	if c.notes.onceTo(f.Pod, f.UID, string(e)+said(f)) {
 		c.rec.Tell(pod, e, f)
 	}
@@ -128,7 +136,7 @@ func (c *Controller) tell(pod *corev1.Pod, e record.Event, f record.Fields) {
 func (c *Controller) tellRow(r ledger.Row, e record.Event, f record.Fields) {
 	about := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: r.Pod.Namespace, Name: r.Pod.Name, UID: r.UID}}
 	f.Interfaces = []string{r.Interface}
-	c.tell(about, e, f)
+	c.say(about, e, f, true)
 }
 
 func said(f record.Fields) string {

@@ -24,6 +24,9 @@ func (c *Controller) syncPartition(ctx context.Context, p pkey.PKey) (time.Durat
 	if p == 0 {
 		return 0, c.syncUnpartitioned(ctx)
 	}
+	if err := c.reclaim(ctx, p); err != nil {
+		return 0, err
+	}
 	if err := errors.Join(c.look(ctx, p), c.catchUp(ctx, p)); err != nil {
 		return 0, err
 	}
@@ -130,7 +133,9 @@ func (c *Controller) read(ctx context.Context, p pkey.PKey) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.FabricTimeout)
 	defer cancel()
 	mark := c.view.mark(p)
+	done := c.calls.begin(callRead)
 	part, err := c.reader.Partition(ctx, p)
+	done(err)
 	if err == nil || !c.view.isUnread(p) { // of a UFM that tells the others it says nothing
 		c.health.read(err)
 	}

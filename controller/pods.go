@@ -57,6 +57,7 @@ func (c *Controller) syncPod(ctx context.Context, key types.NamespacedName) (tim
 	if err != nil {
 		return c.waitForGUID(pod, err)
 	}
+	c.reasons.passed(key, pod.UID)
 	c.stays(pod, c.rowsOf(pod))
 	// Among those that wait before it is looked whether it must: who completes a
 	// partition in between wakes it.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ibfabric/ibfabric/controller/journal"
 	"github.com/ibfabric/ibfabric/controller/record"
 	"github.com/ibfabric/ibfabric/pkey"
 )
@@ -105,7 +106,7 @@ func (c *Controller) qualify(call context.Context, p pkey.PKey) {
 	if want == nil || c.qualifier == nil {
 		return
 	}
-	if err := c.qualifier.SetQoS(call, p, *want); err != nil {
+	if err := c.tellQoS(call, p, *want, "the partition was made"); err != nil {
 		c.qualities.forget(p)
 		return
 	}
@@ -131,7 +132,9 @@ func (c *Controller) syncQoS(ctx context.Context, p pkey.PKey) (again time.Durat
 		return last.until.Sub(c.now()), nil
 	}
 	if !known {
-		if has, known, err = c.qualifier.QoS(ctx, p); err != nil {
+		done := c.calls.begin(callQoS)
+		has, known, err = c.qualifier.QoS(ctx, p)
+		if done(err); err != nil {
 			return 0, fmt.Errorf("read the quality of service of pkey %s: %w", p, err)
 		}
 	}
@@ -144,12 +147,14 @@ func (c *Controller) syncQoS(ctx context.Context, p pkey.PKey) (again time.Durat
 
 func (c *Controller) setQoS(ctx context.Context, p pkey.PKey, want pkey.QoS) (again time.Duration, err error) {
 	err = c.inTurn(ctx, func() error {
-		return c.send(ctx, func(call context.Context) error { return c.qualifier.SetQoS(call, p, want) })
+		return c.send(ctx, func(call context.Context) error {
+			return c.tellQoS(call, p, want, "the Partition asks for it")
+		})
 	})
 	switch {
 	case err == nil:
 		c.qualities.set(p, want)
-		c.rec.Log(record.UFMQualified, record.Fields{PKeys: []pkey.PKey{p}, Detail: fmt.Sprintf("mtu limit %d, rate limit %v Gb/s, service level %d", want.MTULimit, want.RateLimit, want.ServiceLevel)})
+		c.rec.Log(record.UFMQualified, record.Fields{PKeys: []pkey.PKey{p}, Detail: describeQoS(want)})
 		return 0, nil
 	case isRejected(err):
 		c.qualities.refused(p, failure{want, err, c.now().Add(refusedFor)})
@@ -160,4 +165,17 @@ func (c *Controller) setQoS(ctx context.Context, p pkey.PKey, want pkey.QoS) (ag
 	}
 	c.qualities.refused(p, failure{asked: want, err: err}) // for the Partition to say; it is tried again soon
 	return 0, fmt.Errorf("set the quality of service of pkey %s: %w", p, err)
+}
+
+// tellQoS is one call to UFM.
+func (c *Controller) tellQoS(call context.Context, p pkey.PKey, want pkey.QoS, why string) error {
+	start, done := c.now(), c.calls.begin(callSetQoS)
+	err := c.qualifier.SetQoS(call, p, want)
+	done(err)
+	c.journalMembers(change{journal.Qualify, p, "", nil, why + ": " + describeQoS(want), "", start, err})
+	return err
+}
+
+func describeQoS(q pkey.QoS) string {
+	return fmt.Sprintf("mtu limit %d, rate limit %v Gb/s, service level %d", q.MTULimit, q.RateLimit, q.ServiceLevel)
 }

@@ -123,6 +123,7 @@ func isRefusal(err error) bool {
 // when it waited.
 func (c *Controller) settled(pod *corev1.Pod, version string) (since time.Time) {
 	c.patched.set(pod.UID, version)
+	c.reasons.forget(keyOf(pod), func(uid types.UID) bool { return uid == pod.UID })
 	return c.pending.forget(keyOf(pod))
 }
 

@@ -68,9 +68,9 @@ func (c *Controller) readAll(ctx context.Context) error {
 	}
 	// No deadline over all: a UFM that lists bare names is asked for each. The client
 	// bounds every request.
-	marks := c.view.marks()
+	marks, start, done := c.view.marks(), c.now(), c.calls.begin(callReadAll)
 	parts, err := c.reader.Partitions(ctx)
-	if err != nil {
+	if done(err); err != nil {
 		c.health.read(err)
 		return fmt.Errorf("read all partitions: %w", err)
 	}
@@ -89,6 +89,7 @@ func (c *Controller) readAll(ctx context.Context) error {
 		listed[part.PKey] = true
 	}
 	c.listed.Store(&listed)
+	c.full.Store(&FullRead{At: c.now(), Took: c.now().Sub(start), From: from, Unread: unreadOf(parts)})
 	c.health.read(nil) // who is woken by it must know already what could not be read
 	c.tellUnread(parts)
 	return nil
@@ -138,9 +139,7 @@ func (c *Controller) judgeMembers() {
 		for _, g := range diff.Remove {
 			c.ledger.Return(g, c.now()) // before the sweep looks: it is not out after all
 		}
-		if n := c.drift(diff); n > 0 {
-			c.rec.Log(record.DriftFound, record.Fields{PKeys: []pkey.PKey{p}, Count: n})
-		}
+		c.noteDrift(p, c.drift(diff))
 		if len(diff.Adds)+len(diff.Remove)+len(diff.Gone) > 0 {
 			c.partitions.Add(p)
 		}

@@ -18,10 +18,12 @@ type unclaimed struct {
 	mu   sync.Mutex // protects both
 	in   map[guid.GUID][]pkey.PKey
 	gone map[guid.GUID]time.Time // no longer shown since; still kept out of use
+	// going are those that a person has removed: no pod may pin one meanwhile.
+	going map[guid.GUID]bool
 }
 
 func newUnclaimed() *unclaimed {
-	return &unclaimed{in: map[guid.GUID][]pkey.PKey{}, gone: map[guid.GUID]time.Time{}}
+	return &unclaimed{in: map[guid.GUID][]pkey.PKey{}, gone: map[guid.GUID]time.Time{}, going: map[guid.GUID]bool{}}
 }
 
 // holder stands in the pool for whoever an unclaimed GUID belongs to.
@@ -93,7 +95,7 @@ func (u *unclaimed) claim(pool *guid.Pool, g guid.GUID, claims []attach.Claim) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	in, ok := u.in[g]
-	if !ok {
+	if !ok || u.going[g] {
 		return
 	}
 	joins := map[pkey.PKey]bool{}
@@ -107,6 +109,37 @@ func (u *unclaimed) claim(pool *guid.Pool, g guid.GUID, claims []attach.Claim) {
 	}
 	delete(u.in, g)
 	u.free(pool, g)
+}
+
+// take keeps those of the GUIDs from pods that stand unclaimed in a partition, until left
+// is called, and returns them.
+func (u *unclaimed) take(p pkey.PKey, guids []guid.GUID) (taken []guid.GUID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, g := range guids {
+		if slices.Contains(u.in[g], p) && !u.going[g] {
+			u.going[g] = true
+			taken = append(taken, g)
+		}
+	}
+	return taken
+}
+
+// left ends take. Those of taken that are out of the partition stand in one less, and are
+// held from now on if that was the last.
+func (u *unclaimed) left(p pkey.PKey, taken, out []guid.GUID, at time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, g := range taken {
+		delete(u.going, g)
+	}
+	for _, g := range out {
+		u.in[g] = slices.DeleteFunc(slices.Clone(u.in[g]), func(in pkey.PKey) bool { return in == p })
+		if len(u.in[g]) == 0 {
+			delete(u.in, g)
+			u.gone[g] = at
+		}
+	}
 }
 
 func (u *unclaimed) count() int {

@@ -94,7 +94,8 @@ func leader(t *testing.T, reader Reader, guids guid.Range) (*Controller, *bytes.
 	c := &Controller{
 		reader: reader, view: newView(false), ledger: ledger.New(), pool: pool, unclaimed: newUnclaimed(), notes: newNotes(),
 		pending: newPending(), patched: newPatchedPods(), rec: record.New(events, nil), now: time.Now, cfg: Config{FabricTimeout: time.Minute, Hold: time.Minute},
-		partitions: newQueue[pkey.PKey]("partitions", nil),
+		partitions: newQueue[pkey.PKey]("partitions", nil), calls: newCalls(time.Now), reasons: newReasons(), journal: noJournal{},
+		reclaims: newReclaims(), drifts: map[pkey.PKey]int{},
 	}
 	t.Cleanup(c.partitions.ShutDown)
 	c.health = &health{rec: c.rec, now: time.Now, recovered: func() {}}

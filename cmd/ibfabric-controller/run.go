@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/ibfabric/ibfabric/controller"
+	"github.com/ibfabric/ibfabric/controller/journal"
 	"github.com/ibfabric/ibfabric/controller/record"
 	"github.com/ibfabric/ibfabric/ufm"
 )
@@ -59,9 +60,11 @@ func wire(ctx context.Context, s *settings, at *cluster, fabric controller.Fabri
 		return err
 	}
 	parts := newPartitions(at.mgr, s, at.direct, rec)
+	book := journal.NewBook(identity(at.lease), time.Now)
 	deps := controller.Deps{
 		Pods: pods, Cache: at.mgr.GetCache(), Client: at.direct, Fabric: fabric, Record: rec, Identity: identity(at.lease),
 		Now: time.Now, After: time.After, Grants: parts.grants, Changed: parts.lookAfter.Touch,
+		Journal: book,
 	}
 	if s.LeaderElect {
 		deps.Lease = at.lease
@@ -76,6 +79,9 @@ func wire(ctx context.Context, s *settings, at *cluster, fabric controller.Fabri
 		}
 	}
 	if err := addRunnables(ctx, at.mgr, pods, c); err != nil {
+		return err
+	}
+	if err := addConsole(s, at, c, book, rec); err != nil {
 		return err
 	}
 	if err := parts.add(ctx, at.mgr, c, s.Policy); err != nil {

@@ -40,6 +40,7 @@ type settings struct {
 	Claims       claimSettings
 	Webhooks     admissionSettings
 	Multus       multusSettings
+	Console      consoleSettings
 }
 
 // parse reads flags, then the environment, then the files of --config-dir and
@@ -111,11 +112,12 @@ func (s *settings) flags(fs *flag.FlagSet, t *texts) {
 	fs.StringVar(&s.LogLevel, "log-level", "info", "`level`: debug, info, warn or error")
 	fs.StringVar(&s.LogFormat, "log-format", "json", "`form`: json or console")
 	fs.StringVar(&s.HealthAddr, "health-address", ":8081", "`address` of /healthz and /readyz (0: none)")
-	fs.StringVar(&s.MetricsAddr, "metrics-address", "0", "`address` of /metrics (0: none)")
+	fs.StringVar(&s.MetricsAddr, "metrics-address", "0", "`address` of /metrics in plain HTTP, for everybody who can reach it; --console-address has it too, for those who may (0: none)")
 	s.Partitions.flags(fs)
 	s.Claims.flags(fs)
 	s.Webhooks.flags(fs)
 	s.Multus.flags(fs)
+	s.Console.flags(fs)
 	fs.BoolVar(&s.PrintVersion, "version", false, "print the version and end")
 }
 

@@ -6,6 +6,8 @@
 package budget
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"sync"
 
@@ -118,6 +120,29 @@ func (b *Budget) Gone(pod types.UID) (news bool) {
 
 // Entries is the size of a node's table, the default PKey's entry among them.
 func (b *Budget) Entries() int { return b.room + 1 }
+
+// Use is the PKey table of one node.
+type Use struct {
+	Node  string
+	PKeys []pkey.PKey // that its pods need, in order, beside the default one
+	Pods  int
+}
+
+// Uses are the tables of the nodes that have pods, in order of name.
+func (b *Budget) Uses() []Use {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	pods := map[string]int{}
+	for _, s := range b.stays {
+		pods[s.node]++
+	}
+	uses := make([]Use, 0, len(b.nodes))
+	for node, has := range b.nodes {
+		uses = append(uses, Use{node, slices.Sorted(maps.Keys(has)), pods[node]})
+	}
+	slices.SortFunc(uses, func(x, y Use) int { return cmp.Compare(x.Node, y.Node) })
+	return uses
+}
 
 // fits reports whether a pod with these PKeys can come to a node as well. Most nodes have
 // room for all that may come, whatever that is, and need no counting.

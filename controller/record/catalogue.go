@@ -30,11 +30,13 @@ const (
 
 	GUIDHeld     Event = "guid.held"
 	GUIDFreed    Event = "guid.freed"
+	GUIDReleased Event = "guid.released"
 	GUIDConflict Event = "guid.conflict"
 
 	UFMAdded       Event = "ufm.added"
 	UFMRemoved     Event = "ufm.removed"
 	UFMQualified   Event = "ufm.qualified"
+	UFMReclaimed   Event = "ufm.reclaimed"
 	UFMRejected    Event = "ufm.rejected"
 	UFMUnavailable Event = "ufm.unavailable"
 	UFMRecovered   Event = "ufm.recovered"
@@ -104,11 +106,13 @@ func Catalogue() []Entry {
 
 		{GUIDHeld, Info, "", "UFM was seen without the pod's GUIDs; they are held before anybody else gets them"},
 		{GUIDFreed, Debug, "", "the hold is over; the GUID can be allocated again"},
+		{GUIDReleased, Info, "", "a person vouched that the node of held GUIDs is gone for good; they are freed when their hold is over; detail says who"},
 		{GUIDConflict, Warn, "FabricConflict", "two claims on one GUID; the pod named here does not have it"},
 
 		{UFMAdded, Info, "", "UFM took count GUIDs into the partition"},
 		{UFMRemoved, Info, "", "UFM let count GUIDs out of the partition and was seen without them"},
 		{UFMQualified, Info, "", "UFM took the partition's mtu, rate limit and service level; detail has them in its words"},
+		{UFMReclaimed, Info, "", "UFM let count unclaimed GUIDs out of the partition, as a person asked; detail says who"},
 		{UFMRejected, Warn, "FabricRejected", "UFM refuses this member; err has its words"},
 		{UFMUnavailable, Warn, "", "UFM does not answer; running pods keep what they have, work waits"},
 		{UFMRecovered, Info, "", "UFM answers again"},

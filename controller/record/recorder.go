@@ -49,7 +49,12 @@ type Recorder struct {
 	sink    EventSink
 	entries map[Event]Entry
 	counts  *prometheus.CounterVec
+	heard   []func(Event, Fields)
 }
+
+// Hear lets f hear of every event, also of those too quiet for the log. It must take no
+// time. It is called before the Recorder is used.
+func (r *Recorder) Hear(f func(Event, Fields)) { r.heard = append(r.heard, f) }
 
 // New makes a Recorder. A nil sink writes no Kubernetes Events.
 func New(log *zap.Logger, sink EventSink) *Recorder {
@@ -73,6 +78,9 @@ func (r *Recorder) Log(e Event, f Fields) {
 		line = r.log.Warn
 	}
 	line(string(e), f.zap()...)
+	for _, hear := range r.heard {
+		hear(e, f)
+	}
 }
 
 // Tell writes one line and, when the event has a reason, a Kubernetes Event on about.

@@ -150,7 +150,7 @@ func (w *world) startOn(port int, flags ...string) *programs.Process {
 		Args: append([]string{
 			"--admission", fmt.Sprintf("--webhook-port=%d", port),
 			"--fabric=" + w.ns, "--network-selector=fabric=" + w.ns, "--namespace=" + w.ns,
-			"--health-address=0", "--sync-period=1s", "--hold=1h", "--log-level=debug",
+			"--health-address=0", "--console-address=0", "--sync-period=1s", "--hold=1h", "--log-level=debug",
 			"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms", "--ufm-timeout=3s",
 		}, flags...),
 		Env: []string{

@@ -37,7 +37,9 @@ func bareLoop(dir string) contender {
 func ibfabric(dir string) contender {
 	return contender{
 		name: "ibfabric", program: filepath.Join(dir, "ibfabric-controller"), ready: "leader.adopted", limit: patience,
-		args: func(w *world) []string { return []string{"--log-level=info", "--health-address=0"} },
+		args: func(w *world) []string {
+			return []string{"--log-level=info", "--health-address=0", "--console-address=127.0.0.1:0"}
+		},
 	}
 }
 

@@ -94,7 +94,7 @@ func (w *world) prepareController(program string, ranges []guid.Range) {
 		command: programs.Command{
 			Program: program,
 			Args: []string{
-				"--fabric=" + w.ns, "--namespace=" + w.ns, "--health-address=0", "--log-level=debug",
+				"--fabric=" + w.ns, "--namespace=" + w.ns, "--health-address=0", "--console-address=127.0.0.1:0", "--log-level=debug",
 				"--sync-period=1s", "--hold=" + holdTime.String(), "--ufm-timeout=2s",
 				"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms",
 				"--guid-range-start=" + strings.Join(first, ","), "--guid-range-end=" + strings.Join(last, ","),

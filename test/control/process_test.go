@@ -35,7 +35,7 @@ func (w *world) startWith(env []string, flags ...string) *process {
 	w.t.Helper()
 	args := append([]string{
 		"--fabric=" + w.ns, "--network-selector=fabric=" + w.ns, "--namespace=" + w.ns,
-		"--health-address=0", "--sync-period=1s", "--hold=1h", "--log-level=debug",
+		"--health-address=0", "--console-address=127.0.0.1:0", "--sync-period=1s", "--hold=1h", "--log-level=debug",
 		"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms", "--ufm-timeout=3s",
 	}, flags...)
 	host, port, _ := strings.Cut(w.ufm.Addr(), ":")

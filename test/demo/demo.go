@@ -86,7 +86,7 @@ func (d *demo) startController() (err error) {
 		Program: filepath.Join(d.bin, "ibfabric-controller"),
 		Args: []string{
 			"--namespace=" + namespace, "--network-selector=" + exampleKey + "=" + exampleValue,
-			"--health-address=0", "--install-crds=" + fmt.Sprint(d.cluster.bed != nil),
+			"--health-address=0", "--console-address=0", "--install-crds=" + fmt.Sprint(d.cluster.bed != nil),
 		},
 		Env: []string{
 			"KUBECONFIG=" + d.cluster.kubeconfig,

@@ -105,7 +105,7 @@ func (l *live) start(r *rig.Rig, server *ufmsim.Server, port int) {
 	kubeconfig := l.account()
 	p, err := r.Launcher.Start(programs.Command{
 		Program: r.Program(), Out: l,
-		Args: []string{"--install-crds", "--multus-configs=on", "--admission", fmt.Sprintf("--webhook-port=%d", port), "--health-address=0", "--sync-period=1s"},
+		Args: []string{"--install-crds", "--multus-configs=on", "--admission", fmt.Sprintf("--webhook-port=%d", port), "--health-address=0", "--console-address=0", "--sync-period=1s"},
 		Env: []string{
 			"KUBECONFIG=" + kubeconfig, "UFM_USER=admin", "UFM_PASSWORD=12345",
 			"UFM_ADDRESS=" + host, "UFM_PORT=" + ufmPort, "UFM_CERTIFICATE=" + string(server.CertPEM()),

@@ -118,7 +118,7 @@ func (w *world) start(kubeconfig string, flags ...string) *programs.Process {
 		Program: w.rig.Program(), Out: w, Env: []string{"KUBECONFIG=" + kubeconfig},
 		Args: append([]string{
 			"--sm-plugin=noop", "--multus-configs=on", "--fabric=" + w.ns, "--namespace=" + w.ns,
-			"--health-address=0", "--sync-period=100ms", "--summary-period=500ms", "--lease-retry=300ms",
+			"--health-address=0", "--console-address=0", "--sync-period=100ms", "--summary-period=500ms", "--lease-retry=300ms",
 		}, flags...),
 	})
 	if err != nil {

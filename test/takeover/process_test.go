@@ -36,7 +36,7 @@ func (w *world) ibfabric(more ...string) *process {
 	p := w.start(programs.Command{
 		Program: shared.Rig(w.t).Program(), Env: append(w.settings(w.ours), more...),
 		Args: []string{
-			"--health-address=" + health, "--sync-period=1s", "--hold=1h", "--log-level=debug",
+			"--health-address=" + health, "--console-address=0", "--sync-period=1s", "--hold=1h", "--log-level=debug",
 			"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms", "--ufm-timeout=3s",
 		},
 	})

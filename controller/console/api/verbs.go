@@ -26,7 +26,6 @@ type Outcome string
 const (
 	Done    Outcome = "done"    // UFM answered
 	Refused Outcome = "refused" // UFM will not have it
-	Failed  Outcome = "failed"  // nothing happened; it is tried again
 	Unknown Outcome = "unknown" // no answer came: it may have happened, and is looked at again
 )
 
