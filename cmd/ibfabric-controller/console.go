@@ -20,6 +20,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller"
 	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
 	"github.com/ibfabric/ibfabric/controller/console"
+	"github.com/ibfabric/ibfabric/controller/console/pages"
 	"github.com/ibfabric/ibfabric/controller/journal"
 	"github.com/ibfabric/ibfabric/controller/record"
 )
@@ -80,6 +81,7 @@ func serveConsole(s *settings, at *cluster, c *controller.Controller, book *jour
 	about := console.About{Identity: identity(at.lease), Version: version(), Target: target(s), Leader: at.lease.Seen}
 	server := console.New(console.Config{
 		Listener: listener, Certificate: cert, Gatekeeper: gate, Answers: console.NewAnswers(c, book, about, time.Now),
+		Pages:   func(a *console.Answers) http.Handler { return pages.New(a, time.Now) },
 		Metrics: metricsHandler(),
 	})
 	rec.Hear(server.Heard)

@@ -30,7 +30,7 @@ func (p *Pages) node(r *http.Request) (page, error) {
 			}
 		}
 		if q.Continue = list.Continue; q.Continue == "" {
-			return page{}, &api.Error{Code: http.StatusNotFound, Message: "no pod of this fabric is known on a node " + name}
+			return page{}, &api.Error{Code: http.StatusNotFound, Message: "node " + name + " has no pods of this fabric, or the cluster does not have it"}
 		}
 	}
 }

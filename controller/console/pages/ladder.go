@@ -14,6 +14,7 @@ import (
 type ladder struct {
 	api.PodInterface
 	Rungs []rung
+	Open  bool // it is shown without being asked for
 }
 
 // rung is one station of that way.

@@ -31,11 +31,13 @@ func (p *Pages) overview(*http.Request) (page, error) {
 		return page{}, err
 	}
 	data := overviewData{Overview: o, Verdict: judge(&o)}
-	journal, err := p.answers.Journal(api.Query{Limit: recent})
-	if err != nil {
-		return page{}, err
+	if o.Leader.Adopted { // before that there is an overview and nothing else
+		journal, err := p.answers.Journal(api.Query{Limit: recent})
+		if err != nil {
+			return page{}, err
+		}
+		data.Recent = journal.Items
 	}
-	data.Recent = journal.Items
 	return page{
 		look: "overview", Title: "Overview", Nav: "", Data: data,
 		Topics: []api.Topic{api.TopicOverview, api.TopicJournal},

@@ -8,6 +8,7 @@
 package pages
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -51,7 +52,7 @@ type Members interface {
 // Pods answers for pods.
 type Pods interface {
 	Pods(api.Query) (api.List[api.PodSummary], error)
-	Pod(types.NamespacedName) (api.Pod, error)
+	Pod(context.Context, types.NamespacedName) (api.Pod, error)
 }
 
 // Pages serves them.

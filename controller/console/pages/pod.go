@@ -2,6 +2,7 @@ package pages
 
 import (
 	"net/http"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -54,13 +55,17 @@ type podData struct {
 
 func (p *Pages) pod(r *http.Request) (page, error) {
 	name := types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("pod")}
-	pod, err := p.answers.Pod(name)
+	pod, err := p.answers.Pod(r.Context(), name)
 	if err != nil {
 		return page{}, err
 	}
 	data := podData{Pod: pod}
 	for i := range pod.Attached {
 		data.Interfaces = append(data.Interfaces, newLadder(&pod.Attached[i]))
+	}
+	// The others most often lack the same.
+	if at := slices.IndexFunc(data.Interfaces, func(l ladder) bool { return l.Mark().Shape != good }); at >= 0 {
+		data.Interfaces[at].Open = true
 	}
 	changes, err := p.answers.Journal(api.Query{Pod: api.PodName{Namespace: name.Namespace, Name: name.Name}, Limit: recent})
 	if err != nil {

@@ -86,7 +86,7 @@ func problem(err error) (page, int) {
 	title := http.StatusText(known.Code)
 	switch known.Code {
 	case http.StatusServiceUnavailable:
-		title = "This replica does not lead"
+		title = "The fabric is not known here"
 	case http.StatusNotFound:
 		title = "Not known here"
 	case http.StatusBadRequest:

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
@@ -164,10 +165,14 @@ func (f *Fabric) Pods(q api.Query) (api.List[api.PodSummary], error) {
 			all = append(all, p.PodSummary)
 		}
 	}
-	return cut(f, all, q, func(p api.PodSummary) string { return p.PodName.String() }), err
+	list := cut(f, all, q, func(p api.PodSummary) string { return p.PodName.String() })
+	if q.State != "" || q.Namespace != "" {
+		list.Total = -1 // not counted, as by the controller
+	}
+	return list, err
 }
 
-func (f *Fabric) Pod(name types.NamespacedName) (api.Pod, error) {
+func (f *Fabric) Pod(_ context.Context, name types.NamespacedName) (api.Pod, error) {
 	done, err := f.ask()
 	defer done()
 	at, found := slices.BinarySearchFunc(f.pods, name.String(), comparePods)
