@@ -55,7 +55,7 @@ func TestPictures(t *testing.T) {
 	b := browser.Start(t)
 	tab := b.Open(t, serve(t, s.Fabric, s.Clock))
 	for _, p := range pictures {
-		tab.Size(p.width, 800)
+		tab.Size(p.width, 400)
 		tab.Dark(p.dark)
 		tab.Go(pages.Prefix + p.path)
 		tab.Until(isLive)

@@ -48,7 +48,7 @@ func (p *Pages) plan(r *http.Request) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	return page{look: "plan", Title: "Changes due", Nav: "plan", Data: list, Topics: []api.Topic{api.TopicPlan}}, nil
+	return page{look: "plan", Title: "Due changes", Nav: "plan", Data: list, Topics: []api.Topic{api.TopicPlan}}, nil
 }
 
 // journalData is a page of the journal, and of what it is.

@@ -87,6 +87,9 @@ func badRequest(err error) error {
 	return &api.Error{Code: http.StatusBadRequest, Message: err.Error()}
 }
 
+// mostRows is how many rows a page has at most: more are for programs, which have the API.
+const mostRows = 250
+
 // list is a page of something, and the way on.
 type list[T any] struct {
 	api.List[T]
@@ -101,6 +104,7 @@ func listOf[T any](r *http.Request, ask func(api.Query) (api.List[T], error)) (l
 	if err != nil {
 		return list[T]{}, badRequest(err)
 	}
+	q.Limit = min(q.Limit, mostRows)
 	items, err := ask(q)
 	if err != nil {
 		return list[T]{}, err

@@ -153,7 +153,14 @@ func (f *Fabric) Members(p pkey.PKey, q api.Query) (api.List[api.Member], error)
 	if q.Kind != "" {
 		all = slices.DeleteFunc(slices.Clone(all), func(m api.Member) bool { return m.Kind != q.Kind })
 	}
-	return cut(f, all, q, func(m api.Member) string { return m.GUID.String() }), err
+	total := len(all)
+	if g, err := guid.Parse(q.Continue); err == nil { // of a hundred thousand, not by looking at each
+		at, _ := slices.BinarySearchFunc(all, g+1, func(m api.Member, g guid.GUID) int { return cmp.Compare(m.GUID, g) })
+		all, q.Continue = all[at:], ""
+	}
+	list := cut(f, all, q, func(m api.Member) string { return m.GUID.String() })
+	list.Total = total
+	return list, err
 }
 
 func (f *Fabric) Pods(q api.Query) (api.List[api.PodSummary], error) {
