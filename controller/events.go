@@ -3,10 +3,12 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -75,7 +77,30 @@ func (c *Controller) listen(ctx context.Context) error {
 	if _, err := networks.AddEventHandler(c.networkHandler()); err != nil {
 		return fmt.Errorf("watch networks: %w", err)
 	}
+	nodes, err := c.cache.GetInformer(ctx, &corev1.Node{})
+	if err == nil {
+		_, err = nodes.AddEventHandler(c.nodeHandler())
+	}
+	if err != nil {
+		return fmt.Errorf("watch nodes: %w", err)
+	}
 	return nil
+}
+
+// nodeHandler wakes the pods that wait for a node with room when there is another one, or
+// one takes other pods than before. Kubelets write the rest of their nodes all the time.
+func (c *Controller) nodeHandler() toolscache.ResourceEventHandlerFuncs {
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { c.wakeCrowded() },
+		UpdateFunc: func(from, to any) {
+			a, aOK := from.(*corev1.Node)
+			b, bOK := to.(*corev1.Node)
+			if aOK && bOK && !(a.Spec.Unschedulable == b.Spec.Unschedulable && maps.Equal(a.Labels, b.Labels) &&
+				equality.Semantic.DeepEqual(a.Spec.Taints, b.Spec.Taints) && equality.Semantic.DeepEqual(a.Status.Allocatable, b.Status.Allocatable)) {
+				c.wakeCrowded()
+			}
+		},
+	}
 }
 
 func (c *Controller) podHandler() toolscache.ResourceEventHandlerFuncs {
@@ -134,6 +159,7 @@ func podMoved(a, b *corev1.Pod) bool {
 		a.Annotations[attach.NetworksAnnotation] != b.Annotations[attach.NetworksAnnotation] ||
 		a.Spec.NodeName != b.Spec.NodeName || a.Status.Phase != b.Status.Phase ||
 		len(a.Spec.SchedulingGates) != len(b.Spec.SchedulingGates) ||
+		(len(b.Spec.SchedulingGates) > 0 && !equality.Semantic.DeepEqual(a.Spec.Tolerations, b.Spec.Tolerations)) || // the rest of what places it can only be narrowed
 		(a.DeletionTimestamp == nil) != (b.DeletionTimestamp == nil)
 }
 

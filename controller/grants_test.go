@@ -261,7 +261,7 @@ func TestAPodWhosePartitionBringsWhatIsOutsideTheScopeIsWokenByItsMend(t *testin
 	d.knows("rail1", "1", attach.Network{Claims: []attach.Claim{{PKey: 5}}})
 	pod := podNamed("a")
 	pod.Annotations = map[string]string{attach.NetworksAnnotation: "rail1"}
-	if _, _, err := d.wanted(t.Context(), pod); err == nil || !strings.Contains(err.Error(), "outside what this controller may change") {
+	if _, err := d.wanted(t.Context(), pod); err == nil || !strings.Contains(err.Error(), "outside what this controller may change") {
 		t.Fatalf("it is told %v", err)
 	}
 	close(d.adopted)
@@ -270,7 +270,7 @@ func TestAPodWhosePartitionBringsWhatIsOutsideTheScopeIsWokenByItsMend(t *testin
 	if got := d.woken(); !slices.Equal(got, []string{"a"}) {
 		t.Errorf("woken are %v", got)
 	}
-	if list, _, err := d.wanted(t.Context(), pod); err != nil || len(list) != 1 {
-		t.Errorf("now it gets %v, %v", list, err)
+	if asks, err := d.wanted(t.Context(), pod); err != nil || len(asks.ours) != 1 {
+		t.Errorf("now it gets %v, %v", asks.ours, err)
 	}
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -19,9 +20,15 @@ import (
 )
 
 // mailbox counts the Events that pods got.
-type mailbox struct{ n int }
+type mailbox struct {
+	n    int
+	last string
+}
 
-func (m *mailbox) Eventf(_, _ runtime.Object, _, _, _, _ string, _ ...any) { m.n++ }
+func (m *mailbox) Eventf(_, _ runtime.Object, _, _, _, note string, args ...any) {
+	m.n++
+	m.last = fmt.Sprintf(note, args...)
+}
 
 // nobodysPods is an API server that nobody watches: what the cache has, a test puts there.
 type nobodysPods struct{ corev1client.PodInterface }
@@ -115,9 +122,9 @@ func TestAPodThatEndsWhileItIsWorkedOnIsToldOnce(t *testing.T) {
 	d := newDesk(t)
 	pod := d.sees("u1")
 	d.worksOn(pod)
-	_, _, why := d.wanted(t.Context(), pod)
+	asks, why := d.wanted(t.Context(), pod)
 	d.ends(pod) // while its worker is at work once more
-	if err := d.refusePod(d.t.Context(), pod, why); why == nil || err != nil {
+	if err := d.refusePod(d.t.Context(), pod, asks.unjudged, why); why == nil || err != nil {
 		t.Fatal(why, err)
 	}
 	if d.mail.n != 1 {

@@ -16,6 +16,7 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 
 	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/controller/budget"
 )
 
 // PodCache watches all pods and keeps of each what the controller reads. A pod as the API
@@ -96,6 +97,7 @@ type slimPod struct {
 	phase             corev1.PodPhase
 	hostNetwork       bool
 	gates             []corev1.PodSchedulingGate
+	placing           *corev1.PodSpec // of one at our gate: what says which nodes it may come to
 }
 
 // stripPod keeps of a pod what the controller reads: of one without networks, next to
@@ -117,6 +119,9 @@ func stripPod(obj any) (any, error) {
 	slim.CreationTimestamp, slim.DeletionTimestamp = pod.CreationTimestamp, pod.DeletionTimestamp
 	slim.status = pod.Annotations[attach.NetworkStatusAnnotation]
 	slim.hostNetwork, slim.gates = pod.Spec.HostNetwork, pod.Spec.SchedulingGates
+	if atGate {
+		slim.placing = budget.Placing(&pod.Spec)
+	}
 	return slim, nil
 }
 
@@ -129,6 +134,9 @@ func asPod(obj any) (*corev1.Pod, error) {
 		return nil, fmt.Errorf("%w: %T", errNoPod, obj)
 	}
 	pod := &corev1.Pod{ObjectMeta: slim.ObjectMeta}
+	if slim.placing != nil {
+		pod.Spec = *slim.placing
+	}
 	pod.Spec.NodeName, pod.Status.Phase = slim.node, slim.phase
 	pod.Spec.HostNetwork, pod.Spec.SchedulingGates = slim.hostNetwork, slim.gates
 	if slim.networks != "" {

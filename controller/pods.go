@@ -38,22 +38,22 @@ func (c *Controller) syncPod(ctx context.Context, key types.NamespacedName) (tim
 	}
 	c.ledger.SetNode(pod.UID, pod.Spec.NodeName)
 	c.stays(pod, c.rowsOf(pod)) // whatever its networks say by now
-	wanted, marked, err := c.wanted(ctx, pod)
-	if len(marked) > 0 && c.judgesMarks(pod) {
-		return 0, c.takeBack(ctx, pod, marked)
+	asks, err := c.wanted(ctx, pod)
+	if len(asks.marked) > 0 && c.judgesMarks(pod) {
+		return 0, c.takeBack(ctx, pod, asks.marked)
 	}
 	if err == nil {
-		c.letGoUnnamed(ctx, pod, wanted)
+		c.letGoUnnamed(ctx, pod, asks.ours)
 	}
-	if err != nil || len(wanted) == 0 {
+	if err != nil || len(asks.ours) == 0 {
 		c.pending.forget(key)
-		return 0, c.refusePod(ctx, pod, err)
+		return 0, c.refusePod(ctx, pod, asks.unjudged, err)
 	}
 	if why := leaveAlone(pod, c.cfg.Gate()); why != "" {
 		c.pending.forget(key)
 		return 0, c.leaveBe(pod, why)
 	}
-	rows, err := c.assign(pod, wanted)
+	rows, err := c.assign(pod, asks.ours)
 	if err != nil {
 		return c.waitForGUID(pod, err)
 	}
@@ -61,11 +61,11 @@ func (c *Controller) syncPod(ctx context.Context, key types.NamespacedName) (tim
 	c.stays(pod, c.rowsOf(pod))
 	// Among those that wait before it is looked whether it must: who completes a
 	// partition in between wakes it.
-	c.expect(pod, wanted, rows)
+	c.expect(pod, asks.ours, rows)
 	if len(rows) == 0 || !c.complete(rows) {
 		return 0, nil
 	}
-	return c.release(ctx, pod, wanted, rows)
+	return 0, c.release(ctx, pod, asks, rows)
 }
 
 // want is an element of the pod's annotation that is ours, and the network it names.
@@ -74,12 +74,18 @@ type want struct {
 	net attach.Network
 }
 
-// wanted reads what the pod asks of the fabric, and which of its elements call themselves
-// configured. An error is for the pod's owner.
-func (c *Controller) wanted(ctx context.Context, pod *corev1.Pod) (list []want, marked []int, err error) {
+// wishes are what a pod asks of the fabric.
+type wishes struct {
+	ours     []want
+	marked   []int                // elements of ours that call themselves configured by no right
+	unjudged types.NamespacedName // a network of others whose word holds the pod at our gate
+}
+
+// wanted reads what the pod asks of the fabric. An error is for the pod's owner.
+func (c *Controller) wanted(ctx context.Context, pod *corev1.Pod) (asks wishes, err error) {
 	elements, err := attach.ParseAnnotation(pod.Namespace, pod.Annotations[attach.NetworksAnnotation])
 	if err != nil {
-		return nil, nil, err
+		return asks, err
 	}
 	var problems faults
 	var strays []attach.Element
@@ -90,7 +96,7 @@ func (c *Controller) wanted(ctx context.Context, pod *corev1.Pod) (list []want, 
 			net, ours, err = c.networkFor(ctx, pod.Namespace, e.Network) // what changed before it stood there woke nobody
 		}
 		if ours && e.Configured && !c.mayBeMarked(pod, e) {
-			marked = append(marked, e.Index)
+			asks.marked = append(asks.marked, e.Index)
 		}
 		var missing *missingNetworkError
 		switch {
@@ -101,15 +107,16 @@ func (c *Controller) wanted(ctx context.Context, pod *corev1.Pod) (list []want, 
 		case ours && e.Err != nil:
 			problems = append(problems, e.Err)
 		case ours:
-			list = append(list, want{e, net})
+			asks.ours = append(asks.ours, want{e, net})
 		default:
 			strays = append(strays, e)
 		}
 	}
-	if len(list) > 0 || gateIndex(pod, c.cfg.Gate()) >= 0 {
-		problems = append(problems, c.judgeStrays(strays)...)
+	if gated := gateIndex(pod, c.cfg.Gate()) >= 0; gated || len(asks.ours) > 0 {
+		bad, unjudged := c.judgeStrays(strays, gated)
+		problems, asks.unjudged = append(problems, bad...), unjudged
 	}
-	return list, marked, problems.asError()
+	return asks, problems.asError()
 }
 
 // assign gives every interface its GUID and its row. Interfaces that have a row keep
@@ -271,10 +278,12 @@ func (c *Controller) discreet(pod *corev1.Pod, err error) error {
 
 // refusePod tells the pod what to change; with nothing to change it has nothing to wait for.
 // It comes back when the pod, one of its networks or their Partitions change.
-func (c *Controller) refusePod(ctx context.Context, pod *corev1.Pod, err error) error {
+func (c *Controller) refusePod(ctx context.Context, pod *corev1.Pod, unjudged types.NamespacedName, err error) error {
 	var missing *missingNetworkError
 	waits := errors.As(err, &missing) || errors.Is(err, grant.ErrNotYet)
 	switch {
+	case err == nil && unjudged.Name != "":
+		c.tellUnjudged(pod, unjudged)
 	case err == nil:
 		return c.openGate(ctx, pod)
 	case len(c.rowsOf(pod)) > 0 && gateIndex(pod, c.cfg.Gate()) < 0:

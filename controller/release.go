@@ -23,27 +23,32 @@ import (
 var errStale = errors.New("the pod changed meanwhile")
 
 // release lets a pod go on whose memberships all stand in UFM: one patch writes GUIDs
-// and PKeys, says "configured", and takes our gate away.
-func (c *Controller) release(ctx context.Context, pod *corev1.Pod, wanted []want, rows []ledger.Row) (time.Duration, error) {
-	gate := gateIndex(pod, c.cfg.Gate())
+// and PKeys, says "configured", and takes our gate away. Where another fabric has a word to
+// say first, the gate stays: two that wait for each other both give their word.
+func (c *Controller) release(ctx context.Context, pod *corev1.Pod, asks wishes, rows []ledger.Row) error {
+	gate, wanted := gateIndex(pod, c.cfg.Gate()), asks.ours
 	if c.cfg.Policy == DryRun || pod.DeletionTimestamp != nil || c.patched.isAhead(pod) {
-		return 0, nil
+		return nil
+	}
+	if asks.unjudged.Name != "" {
+		gate = -1
+		c.tellUnjudged(pod, asks.unjudged)
 	}
 	if gate < 0 && (saysSo(wanted, rows) || pod.Status.Phase == corev1.PodRunning) {
 		c.settled(pod, pod.ResourceVersion)
-		return 0, nil // a running pod has been through the CNI: KubeVirt may have its annotation
+		return nil // a running pod has been through the CNI: KubeVirt may have its annotation
 	}
 	old := pod.Annotations[attach.NetworksAnnotation]
 	text, err := attach.Edit(pod.Namespace, old, writes(wanted, rows))
 	if err != nil {
 		c.tell(pod, record.PodRefused, record.Fields{Err: err})
-		return 0, nil
+		return nil
 	}
 	var placed []op
 	if gate >= 0 {
 		var waits bool
 		if placed, waits, err = c.place(ctx, pod, rows); err != nil || waits {
-			return heldRetry, err
+			return err
 		}
 	}
 	c.patched.sending(pod.UID)
@@ -53,15 +58,19 @@ func (c *Controller) release(ctx context.Context, pod *corev1.Pod, wanted []want
 		c.staysGated(pod.UID, gate)
 	}
 	if err != nil || version == "" {
-		return 0, err
+		return err
 	}
 	f := podFields(pod, rows)
 	if first := c.settled(pod, version); !first.IsZero() {
 		f.Took = c.now().Sub(first)
 	}
-	c.notes.forget(string(pod.UID))
-	c.rec.Log(record.PodConfigured, f)
-	return 0, nil
+	if asks.unjudged.Name == "" {
+		c.notes.forget(string(pod.UID))
+	}
+	if text != old {
+		c.rec.Log(record.PodConfigured, f)
+	}
+	return nil
 }
 
 // openGate lets a pod go on that came with our gate and names no InfiniBand network any

@@ -7,7 +7,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -19,39 +18,51 @@ import (
 
 // place sees to it that a gated pod can come only to nodes whose HCA has room for its
 // PKeys: what it returns belongs into the patch that lifts the gate. Without such a node
-// the pod waits.
+// the pod waits, and whatever may give it one wakes it.
 func (c *Controller) place(ctx context.Context, pod *corev1.Pod, rows []ledger.Row) (ops []op, waits bool, err error) {
 	pkeys := pkeysOf(rows)
 	if c.budget == nil || len(pkeys) == 0 || c.budget.Land(pod.UID, pkeys) {
 		return nil, false, nil
 	}
+	// The API server is asked by those alone who can go: thousands may wait.
+	if _, ok, err := c.choose(ctx, pod, pkeys); err != nil || !ok {
+		return nil, true, err
+	}
 	// Its affinity may have been changed a moment ago, by whoever lifted another gate.
 	var now corev1.Pod
-	switch err := c.client.Get(ctx, client.ObjectKeyFromObject(pod), &now); {
-	case apierrors.IsNotFound(err) || err == nil && now.UID != pod.UID:
+	err = c.client.Get(ctx, client.ObjectKeyFromObject(pod), &now)
+	if err != nil || now.UID != pod.UID {
+		c.budget.Gone(pod.UID)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, false, fmt.Errorf("read pod %s before it is placed: %w", keyOf(pod), err)
+		}
 		return nil, true, nil
-	case err != nil:
-		return nil, false, fmt.Errorf("read pod %s before it is placed: %w", keyOf(pod), err)
 	}
-	nodes, err := c.nodesFor(ctx, &now)
-	if err != nil {
-		return nil, false, err
+	away, ok, err := c.choose(ctx, &now, pkeys)
+	if err != nil || !ok || len(away) == 0 {
+		return nil, !ok, err
 	}
-	c.crowded.add(keyOf(pod)) // before it is looked whether it must wait
-	avoid, ok := c.budget.Choose(pod.UID, pkeys, namesOf(nodes))
-	switch {
-	case !ok:
-		c.tell(pod, record.PodWaiting, record.Fields{PKeys: pkeys, Err: fmt.Errorf(
-			"the %d nodes that it may run on have no room for pkeys %v: an HCA's table has %d entries, and others' pods need them; it goes on when such a pod ends, or where a node is added", len(nodes), pkeys, c.budget.Entries())})
-		return nil, true, nil
-	case len(avoid) == 0:
-		return nil, false, nil
-	}
-	away := slices.DeleteFunc(nodes, func(n *corev1.Node) bool { return !slices.Contains(avoid, n.Name) })
 	return []op{
 		{"test", "/metadata/resourceVersion", now.ResourceVersion},
 		{"add", "/spec/affinity", budget.Avoid(now.Spec.Affinity, away)}, // in place of what is there
 	}, false, nil
+}
+
+// choose says which of its nodes a pod must be kept from, and counts it on the others. If
+// there are none, ok is false, and the pod is told.
+func (c *Controller) choose(ctx context.Context, pod *corev1.Pod, pkeys []pkey.PKey) (away []*corev1.Node, ok bool, err error) {
+	c.crowded.add(keyOf(pod)) // before it is looked whether it must wait
+	nodes, err := c.nodesFor(ctx, pod)
+	if err != nil {
+		return nil, false, err
+	}
+	avoid, ok := c.budget.Choose(pod.UID, pkeys, namesOf(nodes))
+	if !ok {
+		c.tell(pod, record.PodWaiting, record.Fields{PKeys: pkeys, Err: fmt.Errorf(
+			"the %d nodes that it may run on have no room for pkeys %v: an HCA's table has %d entries, and others' pods need them; it goes on when such a pod ends, or where a node is added", len(nodes), pkeys, c.budget.Entries())})
+		return nil, false, nil
+	}
+	return slices.DeleteFunc(nodes, func(n *corev1.Node) bool { return !slices.Contains(avoid, n.Name) }), true, nil
 }
 
 // nodesFor are the nodes that a pod may run on; all of them if that is none now, since one

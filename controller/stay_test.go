@@ -167,7 +167,7 @@ func TestAPodThatStaysAtItsGateCountsNowhere(t *testing.T) {
 	pod := podNamed("a")
 	pod.Annotations = map[string]string{attach.NetworksAnnotation: "rail1"}
 	pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: d.cfg.Gate()}}
-	if _, err := d.release(t.Context(), pod, wantsIn(5, 1), []ledger.Row{d.row(rowIn(1, "a", 5))}); !errors.Is(err, errStale) {
+	if err := d.release(t.Context(), pod, wishes{ours: wantsIn(5, 1)}, []ledger.Row{d.row(rowIn(1, "a", 5))}); !errors.Is(err, errStale) {
 		t.Fatalf("its patch comes to %v", err)
 	}
 	if d.isFull() {

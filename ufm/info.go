@@ -122,16 +122,18 @@ func (c *Client) SMConf(ctx context.Context) (SMConf, error) {
 	var conf SMConf
 	_, err := c.do(ctx, call{
 		op: "read the subnet manager's configuration", method: http.MethodGet, path: "/app/smconf", secret: true,
-		read: func(body []byte) error {
-			var object fields
-			if err := json.Unmarshal(body, &object); err != nil {
-				return errors.New("not a JSON object") // err may quote
-			}
-			conf = SMConf{SubnetPrefix: text(object["subnet_prefix"]), Weak: weakKeys(object)}
-			return nil
-		},
+		read: func(body []byte) (err error) { conf, err = ReadSMConf(body); return err },
 	})
 	return conf, err
+}
+
+// ReadSMConf reads UFM's answer to app/smconf. Its error quotes nothing of it.
+func ReadSMConf(body []byte) (SMConf, error) {
+	var object fields
+	if err := json.Unmarshal(body, &object); err != nil {
+		return SMConf{}, errors.New("not a JSON object") // err may quote
+	}
+	return SMConf{SubnetPrefix: text(object["subnet_prefix"]), Weak: weakKeys(object)}, nil
 }
 
 // weakKeys says which keys have the value that OpenSM comes with. Of what UFM does not

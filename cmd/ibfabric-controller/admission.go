@@ -7,9 +7,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/open-policy-agent/cert-controller/pkg/rotator"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
@@ -17,6 +19,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller"
 	"github.com/ibfabric/ibfabric/controller/admission"
 	"github.com/ibfabric/ibfabric/controller/grant"
+	"github.com/ibfabric/ibfabric/controller/record"
 )
 
 // admissionSettings say whether and how the webhooks are served.
@@ -48,7 +51,7 @@ func (a *admissionSettings) check() error {
 
 // addAdmission serves the webhooks on every replica, and makes their certificate unless
 // somebody else does. A replica is ready when they can be called.
-func addAdmission(ctx context.Context, mgr manager.Manager, s *settings, grants grant.Grants, inject admission.Inject) error {
+func addAdmission(ctx context.Context, mgr manager.Manager, s *settings, grants grant.Grants, inject admission.Inject, pools admission.Pools, rec *record.Recorder) error {
 	options := webhook.Options{Port: s.Webhooks.Port, CertDir: s.Webhooks.CertDir}
 	if s.Webhooks.CertDir == "" {
 		cert, err := ownCertificate(ctx, mgr, s)
@@ -58,11 +61,16 @@ func addAdmission(ctx context.Context, mgr manager.Manager, s *settings, grants 
 		options.TLSOpts = []func(*tls.Config){func(c *tls.Config) { c.GetCertificate = cert.Get }}
 	}
 	server := webhook.NewServer(options)
-	pods := &admission.Pods{Gate: s.Gate(), Selector: s.Networks, Networks: mgr.GetCache(), Inject: inject}
+	pods := &admission.Pods{Gate: s.Gate(), Selector: s.Networks, Networks: mgr.GetCache(), Inject: inject, Pools: pools}
 	if s.Policy == controller.DryRun {
 		pods.Gate = "" // nobody would lift it
 	}
-	admission.Register(server, &admission.Networks{Selector: s.Networks, Scope: s.Scope, Grants: grants}, pods)
+	incumbent, err := watchIncumbent(mgr, rec)
+	if err != nil {
+		return err
+	}
+	pods.Away = incumbent.Works
+	admission.Register(server, &admission.Networks{Selector: s.Networks, Scope: s.Scope, Grants: grants, Pools: pools}, pods)
 	if err := mgr.Add(server); err != nil {
 		return fmt.Errorf("add the webhooks: %w", err)
 	}
@@ -70,6 +78,22 @@ func addAdmission(ctx context.Context, mgr manager.Manager, s *settings, grants 
 		return fmt.Errorf("add the readiness check of the webhooks: %w", err)
 	}
 	return nil
+}
+
+// watchIncumbent knows whether ib-kubernetes works, on every replica: pods are gated by each.
+func watchIncumbent(mgr manager.Manager, rec *record.Recorder) (*controller.IncumbentWatch, error) {
+	api, err := kubernetes.NewForConfig(mgr.GetConfig())
+	if err != nil {
+		return nil, fmt.Errorf("look for ib-kubernetes: %w", err)
+	}
+	watch, err := controller.NewIncumbentWatch(api, rec, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	if err := mgr.Add(watch); err != nil {
+		return nil, fmt.Errorf("add the watch of ib-kubernetes: %w", err)
+	}
+	return watch, nil
 }
 
 // ownCertificate has a certificate made and renewed in a Secret, by the leader, and its CA

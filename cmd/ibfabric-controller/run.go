@@ -91,10 +91,14 @@ func wire(ctx context.Context, s *settings, at *cluster, fabric controller.Fabri
 		return err
 	}
 	inject, err := addMultus(ctx, at.mgr, s, at.cfg, at.direct, rec)
+	if err != nil {
+		return err
+	}
+	pools, err := addPreflight(at.mgr, s, at.cfg, rec)
 	if err != nil || !s.Webhooks.On {
 		return err
 	}
-	return addAdmission(ctx, at.mgr, s, parts.grants, inject)
+	return addAdmission(ctx, at.mgr, s, parts.grants, inject, pools, rec)
 }
 
 // newPodCache watches pods in the form that costs the API server and us the least.

@@ -21,6 +21,26 @@ const (
 // leave it out.
 const ManagedLabel = "ibfabric.io/managed"
 
+// Pools knows which of Spiderpool's pools there are; *preflight.Others does. Its absence, a
+// nil, asks nobody.
+type Pools interface {
+	Missing(names []string) []string // those that do not exist, as far as is known
+	Advise(missing []string) string
+}
+
+// poolWarning is for whoever writes something that names pools: they may come later, so that
+// it is not refused.
+func poolWarning(pools Pools, names []string) []string {
+	if pools == nil || len(names) == 0 {
+		return nil
+	}
+	missing := pools.Missing(names)
+	if len(missing) == 0 {
+		return nil
+	}
+	return []string{pools.Advise(missing)}
+}
+
 // Register serves both webhooks.
 func Register(server webhook.Server, networks *Networks, pods *Pods) {
 	server.Register(NetworksPath, &webhook.Admission{Handler: networks})

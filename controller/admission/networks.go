@@ -17,6 +17,7 @@ import (
 
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/controller/grant"
+	"github.com/ibfabric/ibfabric/controller/preflight"
 	"github.com/ibfabric/ibfabric/pkey"
 )
 
@@ -25,6 +26,7 @@ type Networks struct {
 	Selector labels.Selector // which NADs are this fabric's, by their labels
 	Scope    pkey.Scope      // which PKeys may be changed
 	Grants   grant.Grants    // nil: there are no Partitions, and every PKey is open
+	Pools    Pools
 }
 
 // Handle answers for one NAD that is made or changed.
@@ -37,6 +39,14 @@ func (n *Networks) Handle(_ context.Context, req admission.Request) admission.Re
 		return admission.Errored(http.StatusBadRequest, err)
 	}
 	nad.Namespace, nad.Name = req.Namespace, nameOf(req, nad.Name)
+	answer := n.judge(req, nad)
+	if answer.Allowed {
+		answer = answer.WithWarnings(poolWarning(n.Pools, preflight.PoolsOf(nad.Spec.Config))...)
+	}
+	return answer
+}
+
+func (n *Networks) judge(req admission.Request, nad *nadv1.NetworkAttachmentDefinition) admission.Response {
 	if !n.ours(nad) {
 		return n.answerStranger(req, nad)
 	}

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/controller/preflight"
 )
 
 // Pods puts the scheduling gate of a fabric on pods with InfiniBand networks of it.
@@ -27,6 +28,10 @@ type Pods struct {
 	Selector labels.Selector // which NADs are this fabric's, by their labels
 	Networks client.Reader   // the cache of NADs
 	Inject   Inject          // nil: pods get the networks that they name
+	Pools    Pools
+	// Away reports that nobody would lift the gate, since ib-kubernetes works here: pods then
+	// come without it. nil: somebody does.
+	Away func() bool
 }
 
 // Inject is a step before the gate, in the same answer: it may give a pod networks, and
@@ -80,11 +85,16 @@ func (p *Pods) Handle(ctx context.Context, req admission.Request) admission.Resp
 		if err := p.checkStrangers(ctx, req.Namespace, networks); err != nil {
 			return admission.Denied(err.Error())
 		}
+		if plain := unmarked(req.Namespace, networks); plain != networks {
+			patch.set("/metadata/annotations", pod.Annotations, map[string]string{attach.NetworksAnnotation: plain})
+			change.Warnings = append(change.Warnings, wordTaken)
+		}
 	}
 	if gated {
 		patch.gate(p.Gate)
 	}
-	return admission.Patched("", patch.ops...).WithWarnings(change.Warnings...)
+	warnings := append(change.Warnings, poolWarning(p.Pools, preflight.PoolsOfPod(pod.Annotations))...)
+	return admission.Patched("", patch.ops...).WithWarnings(warnings...)
 }
 
 func ungated(ctx context.Context, err error) {
@@ -95,7 +105,7 @@ func ungated(ctx context.Context, err error) {
 // node already is past the scheduler, and a host's pod has no VF.
 func (p *Pods) needsGate(ctx context.Context, namespace string, pod *corev1.Pod, networks string, known []map[string]string) (bool, error) {
 	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
-	if p.Gate == "" || networks == "" || pod.Spec.NodeName != "" || pod.Spec.HostNetwork || mirror {
+	if p.Gate == "" || networks == "" || p.Away != nil && p.Away() || pod.Spec.NodeName != "" || pod.Spec.HostNetwork || mirror {
 		return false, nil
 	}
 	if slices.ContainsFunc(known, func(l map[string]string) bool { return p.Selector.Matches(labels.Set(l)) }) {
@@ -107,8 +117,8 @@ func (p *Pods) needsGate(ctx context.Context, namespace string, pod *corev1.Pod,
 	}
 	look := p.once()
 	for _, e := range elements {
-		if ours, err := look(ctx, e.Network); ours || err != nil {
-			return ours, err
+		if whose, err := look(ctx, e.Network); whose == mine || err != nil {
+			return err == nil, err
 		}
 	}
 	return false, nil
@@ -119,8 +129,31 @@ func (p *Pods) hasGate(pod *corev1.Pod) bool {
 	return p.Gate != "" && slices.Contains(pod.Spec.SchedulingGates, corev1.PodSchedulingGate{Name: p.Gate})
 }
 
+const wordTaken = `the pod says itself that it is configured, which is taken back: leave "mellanox.infiniband.app" out, the controller alone writes it, when UFM holds the pod's GUIDs`
+
+// unmarked is a networks annotation in which no element calls itself configured. At our gate
+// that word then is a controller's, whatever becomes of its network.
+func unmarked(namespace, networks string) string {
+	elements, err := attach.ParseAnnotation(namespace, networks)
+	if err != nil {
+		return networks // no reader finds a word in there
+	}
+	var marked []int
+	for _, e := range elements {
+		if e.Configured {
+			marked = append(marked, e.Index)
+		}
+	}
+	plain, err := attach.Unmark(namespace, networks, marked)
+	if err != nil {
+		return networks
+	}
+	return plain
+}
+
 // checkStrangers refuses a GUID, and the word "configured", for a network that is not this
-// fabric's. One that is missing may become any by the time that the CNI reads it.
+// fabric's. One that is missing may become any by the time that the CNI reads it. Of another
+// fabric's a GUID may be named: the controller keeps its gate until that fabric's has judged it.
 func (p *Pods) checkStrangers(ctx context.Context, namespace, networks string) error {
 	if !strings.ContainsAny(networks, `[{"`) {
 		return nil // a comma list says nothing but names
@@ -134,54 +167,70 @@ func (p *Pods) checkStrangers(ctx context.Context, namespace, networks string) e
 		if e.GUID == 0 && !e.Configured && len(e.Recorded) == 0 && e.Err == nil {
 			continue
 		}
-		ours, err := look(ctx, e.Network)
+		whose, err := look(ctx, e.Network)
 		switch {
 		case err != nil:
 			return err
-		case ours:
+		case whose == mine:
 		case e.Err != nil:
 			return e.Err
+		case whose == anothers && !e.Configured && len(e.Recorded) == 0:
+		case whose == anothers:
+			return fmt.Errorf("networks annotation, element %d: network %s is another fabric's, whose controller alone writes pkey and mellanox.infiniband.app there; leave them out", e.Index+1, e.Network)
 		default:
-			return fmt.Errorf("networks annotation, element %d: network %s is not there, or is not InfiniBand of the fabric that the gate %s is for, so that nobody would judge what is said of it; leave guid, infiniband-guid, pkey and mellanox.infiniband.app out", e.Index+1, e.Network, p.Gate)
+			return fmt.Errorf("networks annotation, element %d: network %s is not there, or is not InfiniBand, so that nobody would judge what is said of it; leave guid, infiniband-guid, pkey and mellanox.infiniband.app out", e.Index+1, e.Network)
 		}
 	}
 	return nil
 }
 
-// once is ours, asked once for each name: a pod can name a network ten thousand times, and a
+// whose says to which fabric a network belongs.
+type whose uint8
+
+const (
+	nobodys  whose = iota // it is not InfiniBand, or not there
+	mine                  // of this fabric
+	anothers              // InfiniBand of another one, or of none
+)
+
+// once is whose, asked once for each name: a pod can name a network ten thousand times, and a
 // network be a mebibyte to read.
-func (p *Pods) once() func(context.Context, types.NamespacedName) (bool, error) {
-	known := map[types.NamespacedName]bool{}
-	return func(ctx context.Context, name types.NamespacedName) (ours bool, err error) {
-		ours, ok := known[name]
+func (p *Pods) once() func(context.Context, types.NamespacedName) (whose, error) {
+	known := map[types.NamespacedName]whose{}
+	return func(ctx context.Context, name types.NamespacedName) (w whose, err error) {
+		w, ok := known[name]
 		if !ok {
-			if ours, err = p.ours(ctx, name); err == nil {
-				known[name] = ours
+			if w, err = p.whose(ctx, name); err == nil {
+				known[name] = w
 			}
 		}
-		return ours, err
+		return w, err
 	}
 }
 
-// ours reports whether a network is InfiniBand and of this fabric. One that does not exist
-// yet may become anybody's. One that says something refused is ours as soon as it is seen
-// to be InfiniBand: its pods wait until it is mended.
-func (p *Pods) ours(ctx context.Context, name types.NamespacedName) (bool, error) {
+// whose reads a network. One that does not exist yet may become anybody's. One that says
+// something refused is InfiniBand as soon as it is seen to be: its pods wait until it is
+// mended.
+func (p *Pods) whose(ctx context.Context, name types.NamespacedName) (whose, error) {
 	if name.Name == "" {
-		return false, nil // an element that names nothing
+		return nobodys, nil // an element that names nothing
 	}
 	var nad nadv1.NetworkAttachmentDefinition
 	err := p.Networks.Get(ctx, name, &nad, client.UnsafeDisableDeepCopy) // read only
 	switch {
 	case apierrors.IsNotFound(err):
-		return false, nil
+		return nobodys, nil
 	case err != nil:
-		return false, fmt.Errorf("read network %s from the cache: %w", name, err)
-	case !p.Selector.Matches(labels.Set(nad.Labels)):
-		return false, nil
+		return nobodys, fmt.Errorf("read network %s from the cache: %w", name, err)
 	}
 	net, _ := attach.ParseNetwork(name, nad.Spec.Config, nad.Annotations)
-	return net.InfiniBand, nil
+	switch {
+	case !net.InfiniBand:
+		return nobodys, nil
+	case p.Selector.Matches(labels.Set(nad.Labels)):
+		return mine, nil
+	}
+	return anothers, nil
 }
 
 // resourceTexts are quantities as JSON has them.

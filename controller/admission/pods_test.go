@@ -11,8 +11,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/controller/preflight"
 )
 
 const ib = `{"type":"ib-sriov","pkey":"0x5"}`
@@ -188,7 +190,7 @@ func TestAPodAtTheGateSaysNothingOfNetworksThatNobodyJudges(t *testing.T) {
 	h.Networks = cacheOf(nad("team-a", "rail1", `{"type":"ib-sriov"}`), nad("team-a", "bridge", `{"type":"bridge"}`), nad("team-a", "foreign", `{"type":"ib-sriov"}`, "fabric", "storage"))
 	const g = `"infiniband-guid":"02:00:00:00:00:00:00:01"`
 	for _, other := range []string{
-		`{"name":"bridge",` + g + `}`, `{"name":"foreign",` + g + `}`, `{"name":"later",` + g + `}`,
+		`{"name":"bridge",` + g + `}`, `{"name":"later",` + g + `}`, `{"name":"foreign",` + g + `,"cni-args":{"pkey":"0x5"}}`,
 		`{"name":"foreign","cni-args":{"mellanox.infiniband.app":"configured"}}`, `{"name":"foreign",` + g + `,"Infiniband-GUID":""}`,
 	} {
 		answer := h.Handle(t.Context(), create(t, "team-a", pod(`[{"name":"rail1"},`+other+`]`)))
@@ -200,9 +202,29 @@ func TestAPodAtTheGateSaysNothingOfNetworksThatNobodyJudges(t *testing.T) {
 			t.Errorf("%s with our gate, written by hand, passes", other)
 		}
 	}
-	for _, fine := range []string{`[{"name":"rail1",` + g + `},{"name":"bridge"},{"name":"foreign"}]`, "rail1,bridge,later,,"} {
+	for _, fine := range []string{
+		`[{"name":"rail1",` + g + `},{"name":"bridge"},{"name":"foreign"}]`, `[{"name":"rail1",` + g + `},{"name":"foreign","cni-args":{"guid":"02:00:00:00:00:00:00:02"}}]`, "rail1,bridge,later,,"} {
 		if answer := h.Handle(t.Context(), create(t, "team-a", pod(fine))); !answer.Allowed {
 			t.Errorf("%s: %s", fine, answer.Result.Message)
+		}
+	}
+}
+
+// The controller takes the word of a pod at its gate for a controller's.
+func TestAPodComesToTheGateWithoutTheWordConfigured(t *testing.T) {
+	for _, text := range []string{
+		`[{"name":"rail1","cni-args":{"mellanox.infiniband.app":"configured","guid":"02:00:00:00:00:00:00:01"}},{"name":"bridge"}]`,
+		`[{"name":"rail1","cni-args":{"a":1,"a":2,"mellanox.infiniband.app":"configured","guid":"zz"}}]`,
+		`[{"name":"rail1","CNI-args":{"mellanox.infiniband.app":"configured"}},{"name":"rail1","interface":"net1","cni-args":{"mellanox.infiniband.app":"configured"}}]`,
+	} {
+		req := create(t, "team-a", pod(text))
+		answer := handler(t).Handle(t.Context(), req)
+		got := apply(t, req.Object.Raw, answer)
+		if networks := got.Annotations[attach.NetworksAnnotation]; strings.Contains(networks, "configured") || !strings.Contains(networks, "rail1") {
+			t.Errorf("%s becomes %s", text, networks)
+		}
+		if d := cmp.Diff([]string{wordTaken}, answer.Warnings); d != "" || len(gates(got)) != 1 {
+			t.Errorf("%s: gates %v, %s", text, gates(got), d)
 		}
 	}
 }
@@ -229,5 +251,50 @@ func TestANetworkIsReadOnceHoweverOftenAPodNamesIt(t *testing.T) {
 	h.Handle(t.Context(), create(t, "team-a", pod("["+strings.Join(pinned, ",")+"]")))
 	if reads > 4 {
 		t.Errorf("two networks were read %d times", reads)
+	}
+}
+
+func TestNobodyIsGatedWhileNobodyWouldLiftTheGate(t *testing.T) {
+	h, away := handler(t), true
+	h.Away = func() bool { return away }
+	if got := apply(t, create(t, "team-a", pod("rail1")).Object.Raw, h.Handle(t.Context(), create(t, "team-a", pod("rail1")))); len(gates(got)) > 0 {
+		t.Errorf("it has gates %v", gates(got))
+	}
+	byItself := pod(`[{"name":"bridge","infiniband-guid":"02:00:00:00:00:00:00:01"}]`, func(p *corev1.Pod) { p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: gateName}} })
+	if answer := h.Handle(t.Context(), create(t, "team-a", byItself)); answer.Allowed {
+		t.Error("one that brings the gate along is not looked at")
+	}
+	away = false
+	if got := apply(t, create(t, "team-a", pod("rail1")).Object.Raw, h.Handle(t.Context(), create(t, "team-a", pod("rail1")))); len(gates(got)) != 1 {
+		t.Errorf("it has gates %v", gates(got))
+	}
+}
+
+// onePool is a cluster of Spiderpool with pool gpu1.
+type onePool struct{}
+
+func (onePool) Missing(names []string) []string {
+	return preflight.Pools{"gpu1": true}.Missing(names)
+}
+
+func (onePool) Advise(missing []string) string { return preflight.Pools{"gpu1": true}.Advise(missing) }
+
+func TestWhoNamesAPoolThatIsNotThereIsWarned(t *testing.T) {
+	of := func(pool string) string {
+		return `{"type":"bridge","ipam":{"type":"spiderpool","default_ipv4_ippool":["` + pool + `"]}}`
+	}
+	p, n := handler(t), &Networks{Selector: compute(t), Pools: onePool{}}
+	p.Pools = onePool{}
+	for pool, want := range map[string]int{"gpu1": 0, "gpu2": 1} {
+		named := func(x *corev1.Pod) { x.Annotations["ipam.spidernet.io/ippool"] = `{"ipv4":["` + pool + `"]}` }
+		for what, answer := range map[string]admission.Response{
+			"a pod":                       p.Handle(t.Context(), create(t, "team-a", pod("rail1", named))),
+			"a network":                   n.Handle(t.Context(), create(t, "team-a", nad("team-a", "x", of(pool)))),
+			"a network of another fabric": n.Handle(t.Context(), create(t, "team-a", nad("team-a", "x", of(pool), "fabric", "storage"))),
+		} {
+			if !answer.Allowed || len(answer.Warnings) != want {
+				t.Errorf("%s of pool %s: %+v", what, pool, answer)
+			}
+		}
 	}
 }

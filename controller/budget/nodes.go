@@ -29,6 +29,17 @@ func MayRunOn(pod *corev1.Pod, node *corev1.Node) bool {
 	return true
 }
 
+// Placing is what MayRunOn reads of a pod, and nothing else of it.
+func Placing(spec *corev1.PodSpec) *corev1.PodSpec {
+	out := &corev1.PodSpec{Affinity: spec.Affinity, NodeSelector: spec.NodeSelector, Tolerations: spec.Tolerations}
+	for i := range spec.Containers {
+		if asked := spec.Containers[i].Resources.Requests; len(asked) > 0 {
+			out.Containers = append(out.Containers, corev1.Container{Resources: corev1.ResourceRequirements{Requests: asked}})
+		}
+	}
+	return out
+}
+
 // special is what a pod asks of each resource that is not every node's.
 func special(pod *corev1.Pod) corev1.ResourceList {
 	common := sets.New(corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage)

@@ -3,17 +3,15 @@ package multus
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	toolscache "k8s.io/client-go/tools/cache"
+
+	"github.com/ibfabric/ibfabric/controller/optional"
 )
 
 // servedPoll is how often it is looked whether the API server serves the kind, as long as
@@ -58,65 +56,17 @@ func (c *Configs) Start(ctx context.Context) error {
 	}
 	defer stop()
 	c.adapt()
-	for c.untilServed(ctx) {
-		if err := c.watch(ctx); err != nil {
-			return err
-		}
+	kind := optional.Kind{
+		Objects: c.objects, Served: c.served, Poll: servedPoll, After: c.after,
+		Transform: strip, Wait: []toolscache.InformerSynced{c.spiderpool.Known},
 	}
-	return nil
+	return kind.Follow(ctx, optional.Handler{Absent: c.setAbsent, Put: c.put, Drop: c.drop, Synced: c.sync})
 }
 
-// untilServed returns true when the kind is served, and false when ctx ended.
-func (c *Configs) untilServed(ctx context.Context) bool {
-	for {
-		served, err := c.served(ctx)
-		if err == nil {
-			c.mu.Lock()
-			c.absent = !served
-			c.mu.Unlock()
-		}
-		if ctx.Err() != nil || served {
-			return ctx.Err() == nil
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-c.after(servedPoll):
-		}
-	}
-}
-
-// watch follows the configs until ctx ends or the kind is gone.
-func (c *Configs) watch(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	informer := toolscache.NewSharedIndexInformerWithOptions(&toolscache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return c.objects.List(ctx, o)
-		},
-		WatchFuncWithContext: c.objects.Watch,
-	}, &unstructured.Unstructured{}, toolscache.SharedIndexInformerOptions{})
-	err := informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *toolscache.Reflector, err error) {
-		if apierrors.IsNotFound(err) { // of a list: nobody serves this kind any more
-			cancel()
-			return
-		}
-		toolscache.DefaultWatchErrorHandler(ctx, r, err)
-	})
-	handler, err2 := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc: c.put, UpdateFunc: func(_, now any) { c.put(now) }, DeleteFunc: c.drop,
-	})
-	if err := errors.Join(err, err2, informer.SetTransform(strip)); err != nil {
-		return fmt.Errorf("watch SpiderMultusConfigs: %w", err)
-	}
-	var running sync.WaitGroup
-	running.Go(func() { informer.RunWithContext(ctx) })
-	if toolscache.WaitForCacheSync(ctx.Done(), handler.HasSynced, c.spiderpool.Known) {
-		c.sync(true)
-	}
-	running.Wait()
-	c.sync(false)
-	return nil
+func (c *Configs) setAbsent(absent bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.absent = absent
 }
 
 func (c *Configs) put(obj any) {

@@ -12,6 +12,8 @@ import (
 	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"github.com/ibfabric/ibfabric/controller/optional"
 )
 
 // crdFile is the kind's definition for clusters without Spiderpool, as deploy embeds it.
@@ -25,19 +27,7 @@ func GVR() schema.GroupVersionResource {
 // Served reports whether the API server serves the kind, whoever installed it. It needs
 // no permission of its own.
 func Served(ctx context.Context, d discovery.DiscoveryInterface) (bool, error) {
-	list, err := discovery.ToDiscoveryInterfaceWithContext(d).ServerResourcesForGroupVersionWithContext(ctx, GVR().GroupVersion().String())
-	switch {
-	case apierrors.IsNotFound(err):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("ask the API server whether it serves %s: %w", Kind, err)
-	}
-	for _, r := range list.APIResources {
-		if r.Name == GVR().Resource {
-			return true, nil
-		}
-	}
-	return false, nil
+	return optional.Served(ctx, d, GVR())
 }
 
 // InstallCRD creates the definition in files where the API server has none of that name,

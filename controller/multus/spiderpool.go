@@ -10,13 +10,12 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	apifields "k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
 	appsv1client "k8s.io/client-go/kubernetes/typed/apps/v1"
 	toolscache "k8s.io/client-go/tools/cache"
 
+	"github.com/ibfabric/ibfabric/controller/optional"
 	"github.com/ibfabric/ibfabric/controller/record"
 )
 
@@ -47,11 +46,11 @@ type Spiderpool struct {
 func NewSpiderpool(apps appsv1client.AppsV1Interface, rec *record.Recorder) (*Spiderpool, error) {
 	all := metav1.NamespaceAll
 	s := &Spiderpool{
-		controllers: namedOnly(&appsv1.Deployment{}, spiderpoolController,
+		controllers: optional.Named(&appsv1.Deployment{}, spiderpoolController,
 			func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 				return apps.Deployments(all).List(ctx, o)
 			}, apps.Deployments(all).Watch),
-		agents: namedOnly(&appsv1.DaemonSet{}, spiderpoolAgent,
+		agents: optional.Named(&appsv1.DaemonSet{}, spiderpoolAgent,
 			func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 				return apps.DaemonSets(all).List(ctx, o)
 			}, apps.DaemonSets(all).Watch),
@@ -75,25 +74,6 @@ func NewSpiderpool(apps appsv1client.AppsV1Interface, rec *record.Recorder) (*Sp
 		}
 	}
 	return s, nil
-}
-
-type (
-	lister  = func(context.Context, metav1.ListOptions) (runtime.Object, error)
-	watcher = func(context.Context, metav1.ListOptions) (watch.Interface, error)
-)
-
-// namedOnly watches the objects of one name, and asks the API server for no others.
-func namedOnly(kind runtime.Object, name string, list lister, follow watcher) toolscache.SharedIndexInformer {
-	only := func(o metav1.ListOptions) metav1.ListOptions {
-		o.FieldSelector = apifields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
-		return o
-	}
-	return toolscache.NewSharedIndexInformerWithOptions(&toolscache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return list(ctx, only(o)) },
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return follow(ctx, only(o))
-		},
-	}, kind, toolscache.SharedIndexInformerOptions{})
 }
 
 // Start watches until ctx ends.

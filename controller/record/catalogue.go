@@ -57,6 +57,9 @@ const (
 	ClaimFollowed Event = "claim.followed"
 	ClaimGone     Event = "claim.gone"
 
+	CheckFailed Event = "check.failed"
+	CheckPassed Event = "check.passed"
+
 	PartitionJudged  Event = "partition.judged"
 	DriftFound       Event = "drift.found"
 	MembersUnclaimed Event = "members.unclaimed"
@@ -132,6 +135,9 @@ func Catalogue() []Entry {
 		{ClaimRefused, Warn, "ClaimRefused", "pods cannot use the PartitionClaim, or not all of it; detail says why and what to do"},
 		{ClaimFollowed, Info, "ClaimNetworkChanged", "a network of the PartitionClaim differed from what it was copied from, and is as that again; detail names it"},
 		{ClaimGone, Info, "", "the PartitionClaim, its networks and its Partition are gone"},
+
+		{CheckFailed, Warn, "FabricCheck", "an object of another operator, or a network that needs it, is such that pods will hang; detail names it, err says why and what to write"},
+		{CheckPassed, Info, "", "what was wrong with the object that detail names is so no more"},
 
 		{PartitionJudged, Info, "", "a Partition got ready, or is not any more; detail names it and says why"},
 		{DriftFound, Warn, "", "UFM differs from the ledger by count members; it is being repaired"},

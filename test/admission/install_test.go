@@ -26,8 +26,8 @@ import (
 
 const (
 	networksHook = "ibfabric-webhook"
-	injectHook   = "ibfabric-webhook-inject"
 	podsHook     = "zz-ibfabric-webhook"
+	secondHook   = "storage-webhook" // a second fabric's
 )
 
 // install applies the manifests as they are shipped, with two differences: the namespace
@@ -59,6 +59,9 @@ func (w *world) manifests() []*unstructured.Unstructured {
 			w.t.Fatal(err)
 		}
 		text = bytes.ReplaceAll(text, []byte("kube-system"), []byte(w.ns))
+		if w.first != nil {
+			text = w.secondFabrics(text)
+		}
 		for documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096); ; {
 			object := &unstructured.Unstructured{}
 			if err := documents.Decode(object); errors.Is(err, io.EOF) {
@@ -71,6 +74,22 @@ func (w *world) manifests() []*unstructured.Unstructured {
 		}
 	}
 	return all
+}
+
+// secondFabrics are the manifests as docs/tenancy.md has them changed for a second fabric.
+func (w *world) secondFabrics(text []byte) []byte {
+	both := fmt.Sprintf("['%s', '%s']", w.first.account(), w.account())
+	text = bytes.ReplaceAll(text, fmt.Appendf(nil, "['%s']", w.account()), []byte(both))
+	text = bytes.ReplaceAll(text, []byte("ibfabric-admission"), []byte("storage-admission"))
+	return bytes.ReplaceAll(text, []byte(networksHook), []byte(secondHook))
+}
+
+// service is what the webhooks of this world's fabric are called by.
+func (w *world) service() string {
+	if w.first != nil {
+		return secondHook
+	}
+	return networksHook
 }
 
 // lead makes a Service, and who calls it, lead to our port. The name that the certificate
@@ -94,9 +113,11 @@ func (w *world) lead(object *unstructured.Unstructured) {
 func (w *world) uninstall() {
 	api := w.bed.Client().AdmissionregistrationV1()
 	ctx, none := context.Background(), metav1.DeleteOptions{} // the test's own has ended
-	_ = api.ValidatingWebhookConfigurations().Delete(ctx, networksHook, none)
-	for _, name := range []string{injectHook, podsHook} {
-		_ = api.MutatingWebhookConfigurations().Delete(ctx, name, none)
+	for _, service := range []string{networksHook, secondHook} {
+		_ = api.ValidatingWebhookConfigurations().Delete(ctx, service, none)
+		for _, name := range []string{service + "-inject", "zz-" + service} {
+			_ = api.MutatingWebhookConfigurations().Delete(ctx, name, none)
+		}
 	}
 	for _, name := range []string{"ibfabric-pods", "ibfabric-bindings"} {
 		_ = api.ValidatingAdmissionPolicyBindings().Delete(ctx, name, none)
@@ -148,7 +169,7 @@ func (w *world) startOn(port int, flags ...string) *programs.Process {
 	p, err := w.rig.Launcher.Start(programs.Command{
 		Program: w.rig.Program(), Out: out,
 		Args: append([]string{
-			"--admission", fmt.Sprintf("--webhook-port=%d", port),
+			"--admission", fmt.Sprintf("--webhook-port=%d", port), "--webhook-service=" + w.service(),
 			"--fabric=" + w.ns, "--network-selector=fabric=" + w.ns, "--namespace=" + w.ns,
 			"--health-address=0", "--console-address=0", "--sync-period=1s", "--hold=1h", "--log-level=debug",
 			"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms", "--ufm-timeout=3s",

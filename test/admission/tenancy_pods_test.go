@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -14,9 +15,11 @@ import (
 )
 
 const (
-	mustWait     = "must wait at ibfabric's scheduling gate"
-	nobodyJudges = "nobody would judge what is said of it; leave guid"
-	anotherPods  = "belongs to another pod: leave the guid out, or choose one that is free"
+	mustWait      = "must wait at ibfabric's scheduling gate"
+	nobodyJudges  = "nobody would judge what is said of it; leave guid"
+	anothersFirst = "it goes on when that fabric's controller has configured it there"
+	anothersWords = "whose controller alone writes pkey and mellanox.infiniband.app there"
+	anotherPods   = "belongs to another pod: leave the guid out, or choose one that is free"
 )
 
 // byPod makes a pod of b's. In its networks GUID is that of a's pod, and TENANT a's namespace.
@@ -47,39 +50,44 @@ func podPaths() map[string]path {
 		marked = `[{"name":"own","cni-args":{"guid":"GUID","pkey":"0x30","mellanox.infiniband.app":"configured"}}]`
 		theirs = `[{"name":"net","namespace":"TENANT","cni-args":{"guid":"GUID","mellanox.infiniband.app":"configured"}}]`
 	)
-	stray := func(element string) path {
-		return path{try: byPod(`[{"name":"own"},` + element + `]`), refused: nobodyJudges, open: true}
+	stray := func(element, refused string) path {
+		return path{try: byPod(`[{"name":"own"},` + element + `]`), refused: refused, open: true}
 	}
 	return map[string]path{
-		"pod that names the pkey":         {try: byPod(`[{"name":"own","cni-args":{"pkey":"0x30"}}]`), isServed: true},
-		"pod that names pkeys":            {try: byPod(`[{"name":"own","cni-args":{"pkey":"0x30","ibfabric.io/pkeys":"0x30:full:index0"}}]`), isServed: true},
-		"pod that pins a's guid":          {try: byPod(pin), told: anotherPods, open: true},
-		"pod that pins a's guid by args":  {try: byPod(`[{"name":"own","cni-args":{"guid":"GUID"}}]`), told: anotherPods, open: true},
-		"pod that pins a's guid, static":  {try: byPod(`[{"name":"static","cni-args":{"guid":"GUID"}}]`), told: anotherPods, open: true},
-		"pod that pins a machine's guid":  {try: byPod(`[{"name":"own","infiniband-guid":"SERVER"}]`), told: "guid " + "03:00:00:00:00:00:00:77", open: true},
-		"pod that pins beside a bridge":   stray(`{"name":"bridge","infiniband-guid":"GUID"}`),
-		"pod that pins on nobody's":       stray(`{"name":"nobodys","cni-args":{"guid":"GUID"}}`),
-		"pod that pins on one to come":    stray(`{"name":"to-come","cni-args":{"guid":"GUID"}}`),
-		"pod that hides what it pins":     {try: byPod(`[{"name":"own"},{"name":"nobodys","infiniband-guid":"","Infiniband-GUID":"GUID"}]`), refused: leaveOne, open: true},
-		"pod on nobody's alone":           {try: byPod(`[{"name":"nobodys","cni-args":{"guid":"GUID"}}]`), refused: mustWait, open: true},
-		"pod on nobody's, gate by itself": {try: selfGated(`[{"name":"own"},{"name":"nobodys","cni-args":{"guid":"GUID"}}]`), refused: nobodyJudges, open: true},
-		"pod that is configured":          {try: byPod(marked), told: "which is taken back", open: true},
-		"pod that is configured, on node": {try: byPod(marked, onNode), refused: mustWait, open: true},
-		"pod that is configured, on host": {try: byPod(marked, onHost), refused: mustWait, open: true},
-		"pod that pins, on node":          {try: byPod(pin, onNode), refused: mustWait, open: true},
-		"pod on a's network":              {try: byPod("TENANT/net"), told: askForAGrant},
-		"pod on a's network, on node":     {try: byPod("TENANT/net", onNode), told: askForAGrant},
-		"pod on a's network, configured":  {try: byPod(theirs, onNode), refused: mustWait, open: true},
-		"pod behind eth0 by name":         {try: behindEth0("TENANT/net")},
-		"pod behind eth0, configured":     {try: behindEth0(theirs), refused: "name the InfiniBand network in k8s.v1.cni.cncf.io/networks", open: true},
-		"network that changes under its pod alone": {
-			try: changesUnder("bridge"), told: anotherPods, open: true,
-		},
-		"network that changes under its pod": {
-			try: changesUnder("own"), told: anotherPods, open: true,
-		},
+		"pod that names the pkey":                  {try: byPod(`[{"name":"own","cni-args":{"pkey":"0x30"}}]`), isServed: true},
+		"pod that names pkeys":                     {try: byPod(`[{"name":"own","cni-args":{"pkey":"0x30","ibfabric.io/pkeys":"0x30:full:index0"}}]`), isServed: true},
+		"pod that pins a's guid":                   {try: byPod(pin), told: anotherPods, open: true},
+		"pod that pins a's guid by args":           {try: byPod(`[{"name":"own","cni-args":{"guid":"GUID"}}]`), told: anotherPods, open: true},
+		"pod that pins a's guid, static":           {try: byPod(`[{"name":"static","cni-args":{"guid":"GUID"}}]`), told: anotherPods, open: true},
+		"pod that pins a machine's guid":           {try: byPod(`[{"name":"own","infiniband-guid":"SERVER"}]`), told: "guid " + "03:00:00:00:00:00:00:77", open: true},
+		"pod that pins beside a bridge":            stray(`{"name":"bridge","infiniband-guid":"GUID"}`, nobodyJudges),
+		"pod that pins on nobody's":                {try: byPod(`[{"name":"own"},{"name":"nobodys","cni-args":{"guid":"GUID"}}]`), told: anothersFirst, open: true},
+		"pod that pins on one to come":             stray(`{"name":"to-come","cni-args":{"guid":"GUID"}}`, nobodyJudges),
+		"pod that hides what it pins":              {try: byPod(`[{"name":"own"},{"name":"nobodys","infiniband-guid":"","Infiniband-GUID":"GUID"}]`), refused: leaveOne, open: true},
+		"pod on nobody's alone":                    {try: byPod(`[{"name":"nobodys","cni-args":{"guid":"GUID"}}]`), refused: mustWait, open: true},
+		"pod on nobody's, gate by itself":          {try: selfGated(`[{"name":"nobodys","cni-args":{"guid":"GUID"}}]`), told: anothersFirst, open: true},
+		"pod on nobody's, configured":              stray(`{"name":"nobodys","cni-args":{"guid":"GUID","mellanox.infiniband.app":"configured"}}`, anothersWords),
+		"pod that is configured":                   {try: byPod(marked), told: anotherPods, open: true},
+		"pod that is configured, on node":          {try: byPod(marked, onNode), refused: mustWait, open: true},
+		"pod that is configured, on host":          {try: byPod(marked, onHost), refused: mustWait, open: true},
+		"pod that pins, on node":                   {try: byPod(pin, onNode), refused: mustWait, open: true},
+		"pod on a's network":                       {try: byPod("TENANT/net"), told: askForAGrant},
+		"pod on a's network, on node":              {try: byPod("TENANT/net", onNode), told: askForAGrant},
+		"pod on a's network, configured":           {try: byPod(theirs, onNode), refused: mustWait, open: true},
+		"pod behind eth0 by name":                  {try: behindEth0("TENANT/net")},
+		"pod behind eth0, configured":              {try: behindEth0(theirs), refused: "name the InfiniBand network in k8s.v1.cni.cncf.io/networks", open: true},
+		"network that changes under its pod alone": {try: changesUnder("bridge", asBridge), told: anotherPods, open: true},
+		"network that changes under its pod":       {try: changesUnder("own", asBridge), told: anotherPods, open: true},
+		// The CNI reads no labels.
+		"network that is given away under its pod alone": {try: changesUnder("bridge", givenAway), told: anothersFirst, open: true},
+		"network that is given away under its pod":       {try: changesUnder("own", givenAway), told: anothersFirst, open: true},
+		"network given away under a configured pod":      {try: changesUnder("own", givenAway, `,"mellanox.infiniband.app":"configured"`), told: anothersFirst, open: true},
 	}
 }
+
+func asBridge(nad *nadv1.NetworkAttachmentDefinition) { nad.Spec.Config = `{"type":"bridge"}` }
+
+func givenAway(nad *nadv1.NetworkAttachmentDefinition) { nad.Labels = nil }
 
 func behindEth0(network string) func(*tenants, string) error {
 	return func(x *tenants, name string) error {
@@ -89,14 +97,14 @@ func behindEth0(network string) func(*tenants, string) error {
 	}
 }
 
-// changesUnder pins a's GUID on a network of the fabric, and gives that another type while
+// changesUnder pins a's GUID on a network of the fabric, and makes that another network while
 // the pod waits at the gate. It may become InfiniBand again before the CNI reads it.
-func changesUnder(beside string) func(*tenants, string) error {
+func changesUnder(beside string, change func(*nadv1.NetworkAttachmentDefinition), says ...string) func(*tenants, string) error {
 	return func(x *tenants, name string) error {
 		if err := x.bob.Create(x.ctx(), x.netOf(x.b, name, `{"type":"ib-sriov","ibKubernetesEnabled":false}`)); err != nil {
 			return err
 		}
-		pod := x.thief(name, x.say(`[{"name":"`+beside+`"},{"name":"`+name+`","cni-args":{"guid":"GUID"}}]`))
+		pod := x.thief(name, x.say(`[{"name":"`+beside+`"},{"name":"`+name+`","cni-args":{"guid":"GUID"`+strings.Join(says, "")+`}}]`))
 		testbed.Eventually(x.t, "the pod stands at the gate", func() (bool, string) {
 			err := x.bob.Create(x.ctx(), pod.DeepCopy())
 			return client.IgnoreAlreadyExists(err) == nil, ""
@@ -105,7 +113,7 @@ func changesUnder(beside string) func(*tenants, string) error {
 		if err := x.api.Get(x.ctx(), client.ObjectKeyFromObject(nad), nad); err != nil {
 			return err
 		}
-		nad.Spec.Config = `{"type":"bridge"}`
+		change(nad)
 		if err := x.bob.Update(x.ctx(), nad); err != nil {
 			return err
 		}

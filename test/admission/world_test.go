@@ -36,6 +36,8 @@ type world struct {
 	ufm  *ufmsim.Server
 	port int // of the webhooks
 	logs []*logBuffer
+
+	first *world // of a second fabric: the one that was there before
 }
 
 func newWorld(t testing.TB) *world {

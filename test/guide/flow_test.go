@@ -8,8 +8,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/controller/attach"
@@ -174,6 +176,8 @@ func TestWhoFollowsTheGuideIsLedToAClusterThatWorks(t *testing.T) {
 	const guide = "testdata/guide/"
 
 	l.apply(guide+"vfs.yaml", guide+"infiniband.yaml")
+	l.told("spiderpool", "SriovNetworkNodePolicy gpu2-nic-policy: FabricCheck", "it takes root device 0000:86:00.0, which the older SriovNetworkNodePolicy spiderpool/gpu1-nic-policy takes", "name each card in one policy alone")
+	l.told("spiderpool", "SriovNetworkNodePolicy gpu1-nic-policy: FabricCheck", "the younger SriovNetworkNodePolicy spiderpool/gpu2-nic-policy")
 	l.told("spiderpool", multus.Kind+" gpu1-sriov: NetworkRefused", "spec.ibsriov.ippools", "write disableIPAM: true for a network without IP addresses", "until then no network comes of it")
 	l.mend("gpu1-sriov", `[{"op":"remove","path":"/spec/ibsriov/ippools"},{"op":"add","path":"/spec/disableIPAM","value":true}]`)
 
@@ -204,6 +208,75 @@ func TestWhoFollowsTheGuideIsLedToAClusterThatWorks(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// With Spiderpool the guide's pools are used, and the one that its network names is not there.
+func TestWhoNamesAPoolThatIsNotThereIsToldWhichThereAre(t *testing.T) {
+	l := newLive(t, gpus(1)...)
+	for _, o := range []client.Object{
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "spiderpool"}}, agent(),
+	} {
+		if err := l.api.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.apply("testdata/guide/infiniband.yaml")
+	l.told("spiderpool", multus.Kind+" gpu1-sriov: FabricCheck", "network spiderpool/gpu1-sriov", "SpiderIPPool gpu1-net91, which does not exist (there are gpu1-net11)", "create it, or name one that does")
+
+	n := nad()
+	if err := l.api.Get(t.Context(), client.ObjectKey{Namespace: "spiderpool", Name: "gpu1-sriov"}, n); err != nil {
+		t.Fatal(err)
+	}
+	byHand := nad()
+	byHand.SetNamespace("spiderpool")
+	byHand.SetName("by-hand")
+	byHand.Object["spec"] = n.Object["spec"]
+	pod := draft("spiderpool", "own-pool", map[string]string{attach.NetworksAnnotation: "gpu1-sriov", "ipam.spidernet.io/ippool": `{"ipv4":["gpu1-net12"]}`})
+	for _, o := range []client.Object{byHand, pod} {
+		if warned := l.warns(o); len(warned) != 1 || !strings.Contains(warned[0], "which does not exist (there are gpu1-net11)") {
+			t.Errorf("whoever makes %s is warned %q", o.GetName(), warned)
+		}
+	}
+	pool := only(t, read(t, "testdata/guide/infiniband.yaml"), "SpiderIPPool")
+	pool.SetName("gpu1-net91")
+	if err := l.api.Create(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	testbed.Eventually(t, "it is seen to be mended", func() (bool, string) {
+		return strings.Contains(l.said(), `"event":"check.passed"`), l.said()
+	})
+}
+
+// agent is Spiderpool's, as far as anybody looks at it.
+func agent() *appsv1.DaemonSet {
+	d := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "spiderpool", Name: "spiderpool-agent"}}
+	labels := map[string]string{"app": "spiderpool-agent"}
+	d.Spec.Selector = &metav1.LabelSelector{MatchLabels: labels}
+	d.Spec.Template.Labels = labels
+	d.Spec.Template.Spec.NodeSelector = map[string]string{"none": "has it"}
+	d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "main", Image: "none"}}
+	return d
+}
+
+// warns are the warnings that who makes an object gets, without making it.
+func (l *live) warns(o client.Object) []string {
+	l.t.Helper()
+	heard := &warnings{}
+	cfg := rest.CopyConfig(l.bed.Config())
+	cfg.WarningHandler = heard
+	api, err := client.New(cfg, client.Options{})
+	if err == nil {
+		err = api.Create(l.t.Context(), o, client.DryRunAll)
+	}
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return heard.all
+}
+
+type warnings struct{ all []string }
+
+// HandleWarningHeader implements rest.WarningHandler.
+func (w *warnings) HandleWarningHeader(_ int, _ string, text string) { w.all = append(w.all, text) }
 
 // made waits until a network takes that resource.
 func (l *live) made(namespace, name, resource string) {

@@ -16,10 +16,16 @@ const (
 
 // Table is the report for people, at most 100 columns wide.
 func (r Report) Table(color bool) string {
+	return Table(strings.TrimSpace(r.Node+" (Linux "+r.Kernel+")"), r.Rows, r.NotHere, color)
+}
+
+// Table writes rows for people, at most 100 columns wide: about is whose they are, and
+// notHere the checks that there was no occasion for.
+func Table(about string, rows []Row, notHere []string, color bool) string {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%-6s %-15s %s\n", "STATE", "CHECK", "SEEN, and what mends it")
 	count := map[State]int{}
-	for _, row := range r.Rows {
+	for _, row := range rows {
 		count[row.State]++
 		lines := wrap(row.Seen, width-indent)
 		fmt.Fprintf(&b, "%s %-15s %s\n", paint(row.State, color), row.Check, lines[0])
@@ -30,13 +36,12 @@ func (r Report) Table(color bool) string {
 			fmt.Fprint(&b, mendLines(line))
 		}
 	}
-	if len(r.NotHere) > 0 {
-		for _, line := range wrap("nothing here to check: "+strings.Join(r.NotHere, ", "), width) {
+	if len(notHere) > 0 {
+		for _, line := range wrap("nothing here to check: "+strings.Join(notHere, ", "), width) {
 			fmt.Fprintln(&b, line)
 		}
 	}
-	name := strings.TrimSpace(r.Node + " (Linux " + r.Kernel + ")")
-	fmt.Fprintf(&b, "%s: %d to mend, %d ok, %d for information\n", name, count[Mend], count[OK], count[Info])
+	fmt.Fprintf(&b, "%s: %d to mend, %d ok, %d for information\n", about, count[Mend], count[OK], count[Info])
 	return b.String()
 }
 
