@@ -25,7 +25,7 @@ import (
 )
 
 // patience bounds each step on a busy machine.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // names are what Chromium's program is called.
 var names = []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}
@@ -213,7 +213,7 @@ func Eval[T any](b *Tab, expression string) T {
 // Text is the text of the page's main part.
 func (b *Tab) Text() string {
 	b.t.Helper()
-	return Eval[string](b, `document.getElementById("main").innerText`)
+	return Eval[string](b, `(document.getElementById("main") ?? document.body).innerText`)
 }
 
 // Until waits until an expression of JavaScript is true, in this page or the next.

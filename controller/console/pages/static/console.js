@@ -134,11 +134,11 @@
 		let came = false;
 		try {
 			const answer = await fetch(location.href, { headers: { "Ibfabric-Fragment": "main" }, credentials: "same-origin", cache: "no-store" });
-			const body = new DOMParser().parseFromString(await answer.text(), "text/html");
-			const fresh = body.getElementById("main");
+			const text = await answer.text();
+			const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("main");
 			// What is gone is said in its place; what cannot be told now leaves the page as it was.
 			if (came = fresh && (answer.ok || answer.status === 404)) put(fresh);
-			else lost(fresh && fresh.querySelector("[data-error]"));
+			else lost(fresh ? fresh.querySelector("[data-error]").textContent : JSON.parse(text).message);
 		} catch {
 			lost();
 		}
@@ -161,7 +161,7 @@
 	}
 
 	function lost(reason) {
-		say("lost", "Not live: " + (reason ? reason.textContent : "no answer; trying again"));
+		say("lost", "Not live: " + (reason || "no answer; trying again"));
 	}
 
 	// The watch. A tab that nobody sees lets it go: a browser has few connections to a host.
