@@ -60,7 +60,7 @@ func newWorld(t *testing.T) *world {
 
 // start starts a program that ends with the test. What it says on its standard output can
 // be read.
-func (w *world) start(program string, env []string, args ...string) io.Reader {
+func (w *world) start(program string, env []string, args ...string) io.ReadCloser {
 	w.t.Helper()
 	out, in := io.Pipe()
 	run, err := w.rig.Launcher.Start(programs.Command{Program: program, Env: env, Args: args, Out: in})
@@ -82,9 +82,18 @@ func (w *world) controller() {
 		"KUBECONFIG=" + w.rig.Bed.Kubeconfig(), "UFM_USERNAME=" + user, "UFM_PASSWORD=" + password,
 		"UFM_ADDRESS=" + host, "UFM_PORT=" + port, "UFM_CERTIFICATE=" + string(w.ufm.CertPEM()),
 	},
-		"--fabric="+w.ns, "--namespace="+w.ns, "--health-address=0", "--console-address=127.0.0.1:0", "--sync-period=1s",
-		"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms", "--ufm-timeout=3s")
-	go func() { _, _ = io.Copy(io.Discard, out) }() // it must not wait for a reader
+		"--fabric="+w.ns, "--namespace="+w.ns, "--health-address=0", "--console-address=127.0.0.1:0", "--sync-period=1s")
+	said := make(chan string, 1)
+	go func() {
+		text, _ := io.ReadAll(out) // until it has ended
+		said <- string(text)
+	}()
+	w.t.Cleanup(func() {
+		_ = out.Close()
+		if text := <-said; w.t.Failed() {
+			w.t.Logf("the controller said, at the end:\n%s", text[max(0, len(text)-6000):])
+		}
+	})
 }
 
 // console starts `ibfabric console`, and is the address to open.
