@@ -28,7 +28,7 @@ var every = map[string]string{
 	"nodes/gpu-017":                 "ibfabric release",
 	"drift":                         "ibfabric reclaim",
 	"plan":                          "its turn",
-	"journal":                       "its pod asks for it",
+	"journal":                       "their pods wait for it",
 	"search?q=train":                "team-a/train-1",
 	"search?q=nothing":              "Nothing known here",
 }

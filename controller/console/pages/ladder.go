@@ -39,6 +39,7 @@ func (l ladder) Mark() mark {
 
 func newLadder(i *api.PodInterface) ladder {
 	l := ladder{PodInterface: *i}
+	l.Network = strings.Trim(l.Network, "/") // of an element that names none
 	l.network()
 	l.grant()
 	l.ledger()
@@ -52,7 +53,11 @@ func (l *ladder) add(r rung) { l.Rungs = append(l.Rungs, r) }
 
 func (l *ladder) network() {
 	if l.NetworkError != "" {
-		l.add(rung{Name: "Network", State: "no", Text: l.Network + ": " + l.NetworkError})
+		text := l.NetworkError
+		if l.Network != "" {
+			text = l.Network + ": " + text
+		}
+		l.add(rung{Name: "Network", State: "no", Text: text})
 		return
 	}
 	l.add(rung{Name: "Network", State: "yes", Text: l.Network})
@@ -80,6 +85,9 @@ func claimText(c api.Claim) string {
 }
 
 func (l *ladder) grant() {
+	if l.NetworkError != "" {
+		return // nobody knows what to ask for
+	}
 	r := rung{Name: "Grant", State: "no", Text: l.Grant}
 	if l.Granted {
 		r.State = "yes"

@@ -92,6 +92,9 @@ func waitsFor(o *api.Overview) string {
 	if o.DryRun {
 		return "The controller runs with --sync-policy=dry-run: it only says what it would do."
 	}
+	if o.Members.Unclaimed > 0 {
+		return "UFM has " + plural(o.Members.Unclaimed, "member", "members") + " besides that nobody explains; all else is as it should be."
+	}
 	return "All else is as it should be."
 }
 

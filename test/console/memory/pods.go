@@ -90,7 +90,7 @@ func (f *Fabric) Configure(p *api.Pod) {
 	for _, k := range p.PKeys {
 		f.note(api.Entry{
 			Verb: api.VerbAdd, PKey: k, Membership: f.modeOf(p, k), Count: len(p.GUIDs), GUIDs: p.GUIDs, Pods: []api.PodName{p.PodName},
-			Took: api.Duration(201 * time.Millisecond), Outcome: api.Done, Why: "its pod asks for it", From: "https://ufm-a", At: now,
+			Took: api.Duration(201 * time.Millisecond), Outcome: api.Done, Why: "their pods wait for it", From: "https://ufm-a", At: now,
 		})
 	}
 	p.Timeline = append(p.Timeline,

@@ -102,8 +102,8 @@ func (s *Story) podsOf() {
 	s.Clock.Pass(4 * time.Minute)
 	s.Waiting = s.AddPod("team-b", "infer-2", "gpu-005", 2, TeamB, Storage)
 	s.ChangePod(s.Waiting, func(p *api.Pod) { p.Why = "UFM has yet to be told to take in 2 GUIDs: it answers another change" })
-	s.AddStep(api.Step{Verb: api.VerbAdd, PKey: TeamB, Membership: "full, index 0", Count: 2, GUIDs: s.Waiting.GUIDs, Pods: []api.PodName{s.Waiting.PodName}, Why: "its pod asks for it", Waits: "UFM, which answers another change"})
-	s.AddStep(api.Step{Verb: api.VerbAdd, PKey: Storage, Membership: "limited", Count: 2, GUIDs: s.Waiting.GUIDs, Pods: []api.PodName{s.Waiting.PodName}, Why: "its pod asks for it", Waits: "its turn: Changes go to UFM one at a time"})
+	s.AddStep(api.Step{Verb: api.VerbAdd, PKey: TeamB, Membership: "full, index 0", Count: 2, GUIDs: s.Waiting.GUIDs, Pods: []api.PodName{s.Waiting.PodName}, Why: "pods wait for it, or run with it and UFM has it not as it should be", Waits: "UFM answers another change"})
+	s.AddStep(api.Step{Verb: api.VerbAdd, PKey: Storage, Membership: "limited", Count: 2, GUIDs: s.Waiting.GUIDs, Pods: []api.PodName{s.Waiting.PodName}, Why: "pods wait for it, or run with it and UFM has it not as it should be", Waits: "its turn"})
 	s.Clock.Pass(48 * time.Second)
 }
 
@@ -121,19 +121,23 @@ func (s *Story) strangersOf() {
 	s.AddMember(api.Member{PKey: Storage, GUID: 0xe41d2d0300a1b2c3, Kind: api.Foreign, Shown: "full, index 0"})
 	s.AddMember(api.Member{PKey: 0x7100, GUID: 0xe41d2d0300a1b2c4, Kind: api.Foreign, Shown: "limited"})
 	s.AddDrift(api.Drift{
-		Kind: api.DriftUnclaimed, PKey: TeamA, GUID: stray, What: "UFM has it, it is of our range, and no row of the ledger explains it",
-		Mend: "ibfabric reclaim 0x1000 " + stray.String() + " takes it out, if it is nobody's: another cluster with the same range would show in the same way",
+		Kind: api.DriftUnclaimed, PKey: TeamA, GUID: stray, What: "UFM shows it, it is of this controller's GUID range, and no row of the ledger explains it",
+		Mend: "if it is no other cluster's, have it removed: ibfabric reclaim",
 	})
 }
 
 func (s *Story) noticesOf() {
 	s.Note(api.Entry{
 		Verb: api.VerbRemove, PKey: TeamB, Count: 1, GUIDs: []guid.GUID{FirstGUID + 25}, Took: api.Duration(10 * time.Second), Outcome: api.Unknown,
-		Error: "POST /ufmRest/actions/remove_guids_from_pkey: no answer within 10s", Why: "its pod ended", At: s.Clock.Now().Add(-5 * time.Minute), Times: 2,
+		Error: "POST /ufmRest/actions/remove_guids_from_pkey: no answer within 10s", Why: "their pods ended, or name them no longer", At: s.Clock.Now().Add(-5 * time.Minute), Times: 2,
 	})
 	s.Change(func(o *api.Overview) {
 		o.UFM.Full.At = s.Clock.Now().Add(-12 * time.Second)
 		o.StuckHolds, o.DriftFound, o.DriftRepaired = 8, 3, 2
-		o.Notices = []string{"8 GUIDs are held for node gpu-017, which the cluster has not seen for 20 min; if the machine is gone for good, ibfabric release --node gpu-017 frees them"}
+		o.Notices = []string{
+			"1 members in UFM are of this controller's GUID range and belong to no pod. If they are no other cluster's, have them removed: ibfabric reclaim.",
+			"8 GUIDs are held for nodes that are gone or not Ready. For a node that is gone for good: ibfabric release.",
+			"1 pods get nothing as they are written. Each has an Event that says what to change.",
+		}
 	})
 }
