@@ -9,6 +9,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller/console/pages"
 	"github.com/ibfabric/ibfabric/test/console/browser"
 	"github.com/ibfabric/ibfabric/test/console/memory"
+	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
 const isLive = `document.getElementById("live").textContent === "Live"`
@@ -137,7 +138,7 @@ func TestHiddenTab(t *testing.T) {
 		browser.Eval[bool](tab, `Object.defineProperty(document, "hidden", {value: `+map[bool]string{true: "true", false: "false"}[hidden]+`, configurable: true}) && document.dispatchEvent(new Event("visibilitychange"))`)
 	}
 	hide(true)
-	s.UntilWatched(0)
+	testbed.Eventually(t, "nobody watches", func() (bool, string) { return s.Watchers() == 0, "" })
 	s.AddPod("team-b", "infer-9", "gpu-001", 1, memory.TeamB)
 	hide(false)
 	tab.UntilSays("team-b/infer-9")

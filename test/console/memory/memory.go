@@ -38,7 +38,6 @@ type Fabric struct {
 	next       guid.GUID
 	version    uint64
 	watchers   map[chan api.Tick]bool
-	changed    *sync.Cond // of watchers
 }
 
 // New makes an empty fabric that its controller leads since an hour.
@@ -47,7 +46,6 @@ func New(now func() time.Time) *Fabric {
 		now: now, next: FirstGUID, partitions: map[pkey.PKey]*api.Partition{}, members: map[pkey.PKey][]api.Member{},
 		watchers: map[chan api.Tick]bool{},
 	}
-	f.changed = sync.NewCond(&f.mu)
 	began := now().Add(-time.Hour)
 	f.overview = api.Overview{
 		Fabric: "compute", Namespace: "ibfabric-system", Version: "v0.9.0", Policy: "sync", PKeys: "0x1..0x7ffe",

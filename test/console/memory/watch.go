@@ -37,13 +37,11 @@ func (f *Fabric) ServeWatch(w http.ResponseWriter, r *http.Request) {
 	failure := f.failure
 	c <- api.Tick{Version: f.version, Topics: everything}
 	f.watchers[c] = true
-	f.changed.Broadcast()
 	f.mu.Unlock()
 	defer func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(f.watchers, c)
-		f.changed.Broadcast()
 	}()
 	if failure != nil {
 		http.Error(w, failure.Message, failure.Code)
@@ -68,11 +66,9 @@ func (f *Fabric) ServeWatch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// UntilWatched waits until so many watch.
-func (f *Fabric) UntilWatched(n int) {
+// Watchers is how many watch.
+func (f *Fabric) Watchers() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.watchers) != n {
-		f.changed.Wait()
-	}
+	return len(f.watchers)
 }
