@@ -9,7 +9,7 @@ SHELL       := bash
 UNIT    := $$(go list ./... | grep -v '/test/') ./test/demo ./test/bench/...
 CONTROL := $$(go list ./test/... | grep '/test/' | grep -vE '/test/(demo|bench|chaos)')
 
-.PHONY: help build test static unit control race fmt-check manifests images release demo bench chaos chaos-short lab testbed clean
+.PHONY: help build test static unit control race fmt-check manifests images release demo bench chaos chaos-short lab testbed browser clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,10 @@ lab: ## real kernels and a real OpenSM, in QEMU; KERNELS="6.12 7" RUN=regexp PEE
 
 testbed: ## build what tests and demo need of Kubernetes (once: five to ten minutes); prints the folder
 	@go run ./test/testbed/build
+
+# Without it the console's browser tests are skipped, and say so.
+browser: ## install Chromium for the console's tests, where it is missing (Debian, as root)
+	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
 
 clean: ## remove bin/ and build/; the test bed's programs stay in the user's cache
 	rm -rf bin build

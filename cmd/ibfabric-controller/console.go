@@ -20,6 +20,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller"
 	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
 	"github.com/ibfabric/ibfabric/controller/console"
+	"github.com/ibfabric/ibfabric/controller/console/pages"
 	"github.com/ibfabric/ibfabric/controller/journal"
 	"github.com/ibfabric/ibfabric/controller/record"
 )
@@ -82,7 +83,10 @@ func serveConsole(s *settings, at *cluster, answers *console.Answers, rec *recor
 	if err != nil {
 		return nil, fmt.Errorf("--console-address %s: %w; choose another one, or 0 for no console", s.Console.Address, err)
 	}
-	server := console.New(console.Config{Listener: listener, Certificate: cert, Gatekeeper: gate, Answers: answers, Metrics: metricsHandler()})
+	server := console.New(console.Config{
+		Listener: listener, Certificate: cert, Gatekeeper: gate, Answers: answers, Metrics: metricsHandler(),
+		Pages: func(a *console.Answers) http.Handler { return pages.New(a, time.Now) },
+	})
 	rec.Hear(server.Heard)
 	if err := at.mgr.Add(server); err != nil {
 		return nil, errors.Join(fmt.Errorf("add the console: %w", err), listener.Close())

@@ -178,5 +178,10 @@ func (s stream) write(text string) error {
 	if _, err := s.w.Write([]byte(text)); err != nil {
 		return err
 	}
-	return s.to.Flush()
+	if err := s.to.Flush(); err != nil {
+		return err
+	}
+	// Over HTTP/2 a deadline that passes ends the stream, whether anything is being written
+	// or not.
+	return s.to.SetWriteDeadline(time.Time{})
 }
