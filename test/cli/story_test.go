@@ -103,7 +103,10 @@ func TestAFabricFromItsFirstPodToItsNextLeader(t *testing.T) {
 	t.Run("release", func(t *testing.T) { w.release() })
 	t.Run("the next leader", func(t *testing.T) {
 		var before, after api.Overview
-		w.read(&before, "status")
+		testbed.Eventually(t, "the journal is stored", func() (bool, string) {
+			w.read(&before, "status")
+			return before.Journal.Entries > 0 && before.Journal.Unwritten == 0, ""
+		})
 		first.Kill()
 		w.start()
 		testbed.Eventually(t, "another one leads", func() (bool, string) {
@@ -111,9 +114,10 @@ func TestAFabricFromItsFirstPodToItsNextLeader(t *testing.T) {
 			w.read(&after, "status", "--wait", "5m")
 			return after.Leader.Adopted && after.Leader.Identity != before.Leader.Identity, r.out + r.err
 		})
-		if r := w.as(viewer, "journal", "--guid", g.Hex()); !strings.Contains(r.out, before.Leader.Identity) {
-			t.Errorf("the journal forgot what the leader before did: %+v", r)
-		}
+		testbed.Eventually(t, "the journal has what the leader before did", func() (bool, string) {
+			r := w.as(viewer, "journal", "--guid", g.Hex())
+			return strings.Contains(r.out, before.Leader.Identity), r.out + r.err
+		})
 	})
 	w.noSecrets()
 }
