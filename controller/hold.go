@@ -34,7 +34,9 @@ func (c *Controller) hold(ctx context.Context, rows []ledger.Row) error {
 	}
 	failed = append(failed, c.store.Commit(ctx, held))
 	for uid, of := range byPod {
-		c.sayHeld(uid)
+		if of[0].Last {
+			c.sayHeld(uid)
+		}
 		c.freeEntries(of[0].UID)
 		c.pods.Add(of[0].Pod) // it may live, and wait for the next one
 	}
@@ -44,11 +46,7 @@ func (c *Controller) hold(ctx context.Context, rows []ledger.Row) error {
 // sayHeld says of a pod that its GUIDs are held, once all of them are: they leave one
 // partition after the other.
 func (c *Controller) sayHeld(uid types.UID) {
-	rows := c.ledger.OfPod(uid)
-	if slices.ContainsFunc(rows, func(r ledger.Row) bool { return r.State == ledger.Leaving }) {
-		return
-	}
-	held := slices.DeleteFunc(rows, func(r ledger.Row) bool { return r.State != ledger.Held })
+	held := slices.DeleteFunc(c.ledger.OfPod(uid), func(r ledger.Row) bool { return r.State != ledger.Held })
 	if len(held) == 0 {
 		return
 	}

@@ -75,6 +75,9 @@ func (l *Ledger) Out(p pkey.PKey, gone []guid.GUID, now time.Time) []Row {
 		l.shards.dirty(*r)
 		held = append(held, *r)
 	}
+	for i, r := range held {
+		held[i].Last = !slices.ContainsFunc(l.byPod[r.UID], func(g guid.GUID) bool { return l.rows[g].State == Leaving })
+	}
 	return held
 }
 

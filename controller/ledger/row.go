@@ -54,6 +54,9 @@ type Row struct {
 	// Returned: it was held and UFM showed it again, which is not stored yet.
 	Returned bool
 
+	// Last says, in what Out returns, that nothing of the pod is on its way out any more.
+	Last bool
+
 	out map[pkey.PKey]bool // leaving: the partitions it was seen to be out of
 }
 
