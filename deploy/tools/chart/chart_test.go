@@ -131,6 +131,20 @@ func TestTwoFabricsAreTwoReleases(t *testing.T) {
 	}
 }
 
+// TestTheAlertsAreThoseOfTheProject reads them through the chart, placeholders of Prometheus
+// and all.
+func TestTheAlertsAreThoseOfTheProject(t *testing.T) {
+	rendered, err := render(t, `{metrics: {prometheusRule: {enabled: true, groups: [{name: of-the-site}]}, serviceMonitor: {enabled: true}}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"alert: IbfabricNoLeader", "{{ $labels.", "name: of-the-site", "kind: ServiceMonitor"} {
+		if !strings.Contains(rendered["50-prometheus.yaml"], want) {
+			t.Errorf("no %q in\n%s", want, rendered["50-prometheus.yaml"])
+		}
+	}
+}
+
 // objects are the kinds and names of what was rendered.
 func objects(t *testing.T, rendered map[string]string) (names []string) {
 	t.Helper()
