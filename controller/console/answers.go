@@ -163,11 +163,11 @@ func (a *Answers) notices(o api.Overview, s controller.Status) (list []string) {
 	say(s.Blocked != nil, "Nothing is done: %v", s.Blocked)
 	say(!o.UFM.Reads.OK, "UFM does not answer since %s: running pods keep what they have, and work waits. See that it runs and can be reached.", stamp(o.UFM.Reads.Since))
 	say(!o.UFM.Writes.OK && o.UFM.Reads.OK, "UFM takes no changes since %s, and answers reads. See what its account may do.", stamp(o.UFM.Writes.Since))
-	say(len(o.UFM.Full.Unread) > 0, "UFM does not tell who is in %d partitions: their members are left as they are. See the log for work.failed.", len(o.UFM.Full.Unread))
-	say(o.Members.Unclaimed > 0, "%d members in UFM are of this controller's GUID range and belong to no pod. If they are no other cluster's, have them removed: ibfabric reclaim.", o.Members.Unclaimed)
-	say(o.StuckHolds > 0, "%d GUIDs are held for nodes that are gone or not Ready. For a node that is gone for good: ibfabric release.", o.StuckHolds)
-	say(o.Nodes.Over > 0, "%d nodes need more PKeys than their HCA's table has: some ports stay without a link. Move pods of one PKey away.", o.Nodes.Over)
-	say(o.Refused > 0, "%d pods get nothing as they are written. Each has an Event that says what to change.", o.Refused)
+	say(len(o.UFM.Full.Unread) > 0, "Partitions whose members UFM does not tell, and that are left as they are: %d. See the log for work.failed.", len(o.UFM.Full.Unread))
+	say(o.Members.Unclaimed > 0, "Members in UFM that are of this controller's GUID range and belong to no pod: %d. If they are no other cluster's, have them removed: ibfabric reclaim.", o.Members.Unclaimed)
+	say(o.StuckHolds > 0, "GUIDs held for nodes that are gone or not Ready: %d. For a node that is gone for good: ibfabric release.", o.StuckHolds)
+	say(o.Nodes.Over > 0, "Nodes that need more PKeys than their HCA's table has, so that some ports stay without a link: %d. Move pods of one PKey away.", o.Nodes.Over)
+	say(o.Refused > 0, "Pods that get nothing as they are written: %d. Each has an Event that says what to change.", o.Refused)
 	if a.about.Warnings != nil {
 		list = append(list, a.about.Warnings()...)
 	}

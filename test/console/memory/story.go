@@ -135,9 +135,9 @@ func (s *Story) noticesOf() {
 		o.UFM.Full.At = s.Clock.Now().Add(-12 * time.Second)
 		o.StuckHolds, o.DriftFound, o.DriftRepaired = 8, 3, 2
 		o.Notices = []string{
-			"1 members in UFM are of this controller's GUID range and belong to no pod. If they are no other cluster's, have them removed: ibfabric reclaim.",
-			"8 GUIDs are held for nodes that are gone or not Ready. For a node that is gone for good: ibfabric release.",
-			"1 pods get nothing as they are written. Each has an Event that says what to change.",
+			"Members in UFM that are of this controller's GUID range and belong to no pod: 1. If they are no other cluster's, have them removed: ibfabric reclaim.",
+			"GUIDs held for nodes that are gone or not Ready: 8. For a node that is gone for good: ibfabric release.",
+			"Pods that get nothing as they are written: 1. Each has an Event that says what to change.",
 		}
 	})
 }
