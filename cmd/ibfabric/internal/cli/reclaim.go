@@ -104,7 +104,7 @@ func (a *app) doReclaim(ctx context.Context, c *client.Client, p *show.Progress,
 	if _, err := io.WriteString(a.Err, lines.String()); err != nil { // stdout is for the outcome
 		return err
 	}
-	question := fmt.Sprintf("Remove these %d members from UFM? Nobody puts them back.", len(clear))
+	question := fmt.Sprintf("Remove from UFM what is listed (%d)? Nobody puts it back.", len(clear))
 	if err := a.confirm(yes, question); err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func TestReclaimAsksByName(t *testing.T) {
 		removes  int
 		out, err []string
 	}{
-		"yes":         {[]string{"reclaim", "0x1000", one}, "yes\n", true, 0, 1, []string{one, "removed"}, []string{"0x1000  " + one, "Remove these 1 members"}},
+		"yes":         {[]string{"reclaim", "0x1000", one}, "yes\n", true, 0, 1, []string{one, "removed"}, []string{"0x1000  " + one, "Remove from UFM what is listed (1)?"}},
 		"no":          {[]string{"reclaim", "0x1000", one}, "no\n", true, 6, 0, nil, []string{"nothing was done"}},
 		"y":           {[]string{"reclaim", "0x1000", one}, "y\n", true, 6, 0, nil, []string{"nothing was done"}},
 		"end of file": {[]string{"reclaim", "0x1000", one}, "", true, 6, 0, nil, []string{"nothing was done"}},
