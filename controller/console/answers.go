@@ -101,7 +101,7 @@ func (a *Answers) count(o *api.Overview, s controller.Status) {
 	sums := a.index.census()
 	o.Members, o.Drift, o.Partitions, o.AsOf = sums.sum, sums.drift, len(sums.parts), sums.at
 	o.InSync = s.Shows && s.Reads.Err == nil && len(s.Full.Unread) == 0 && o.Drift == 0 && o.Members.Pending+o.Members.Leaving == 0
-	oldest := types.NamespacedName{}
+	var oldest types.NamespacedName
 	o.Waiting, o.Refused, oldest = a.waiting()
 	for _, w := range a.summaries(oldest) {
 		o.Oldest = &w
