@@ -38,6 +38,13 @@ func (a *archive) dir(name string) {
 	a.entry(name, folder|0o755, nil)
 }
 
+// link adds a symbolic link.
+func (a *archive) link(name, to string) {
+	a.dir(path.Dir(name))
+	const symlink = 0o120000
+	a.entry(name, symlink|0o777, []byte(to))
+}
+
 // entry has 13 numbers of eight hex digits after its magic; name and text end on
 // multiples of four bytes.
 func (a *archive) entry(name string, mode uint32, text []byte) {

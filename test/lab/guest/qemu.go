@@ -133,28 +133,38 @@ func runOnOneThread(cmd *exec.Cmd, started func()) error {
 // diesWithUs has the kernel kill a program when its starter dies.
 func diesWithUs() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
-// arguments are QEMU's. Each card is Intel's 82576, QEMU's only one with SR-IOV, behind a
-// port of its own: two on one bus collide.
+// arguments are QEMU's.
 func arguments(kernel, initrd string, p Program) []string {
+	args := append(hardware(1, cmp.Or(p.Memory, 1024), kernel, initrd),
+		"-add-fd", "fd=3,set=1", "-chardev", "file,id=console,path=/dev/fdset/1,append=on", "-serial", "chardev:console",
+		"-add-fd", "fd=4,set=2", "-chardev", "file,id=channel,path=/dev/fdset/2,append=on", "-serial", "chardev:channel",
+		// With an interrupt of its own: the usual one is the first port's.
+		"-chardev", "socket,id=line,fd=5", "-device", "isa-serial,chardev=line,index=2,irq=5",
+	)
+	return append(args, cards(max(1, p.Cards))...)
+}
+
+// hardware is what every guest has. More than one CPU under emulation has been seen to
+// abort QEMU now and then; see [System].CPUs.
+func hardware(cpus, memory int, kernel, initrd string) []string {
 	args := []string{
-		"-machine", "q35", "-smp", "1", "-m", fmt.Sprint(cmp.Or(p.Memory, 1024)),
+		"-machine", "q35", "-smp", fmt.Sprint(cpus), "-m", fmt.Sprint(memory),
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
 		"-kernel", kernel, "-initrd", initrd,
 		// no_timer_check: on a busy machine the check of the timer fails now and then.
 		// rcu_expedited: unbinding and ending namespaces wait for hundreds of grace periods.
 		"-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check nokaslr rcupdate.rcu_expedited=1",
-		"-add-fd", "fd=3,set=1", "-chardev", "file,id=console,path=/dev/fdset/1,append=on", "-serial", "chardev:console",
-		"-add-fd", "fd=4,set=2", "-chardev", "file,id=channel,path=/dev/fdset/2,append=on", "-serial", "chardev:channel",
-		// With an interrupt of its own: the usual one is the first port's.
-		"-chardev", "socket,id=line,fd=5", "-device", "isa-serial,chardev=line,index=2,irq=5",
 	}
 	if hasKVM() {
-		args = append(args, "-accel", "kvm", "-cpu", "host")
-	} else {
-		// More than one CPU is not stable under emulation.
-		args = append(args, "-accel", "tcg", "-cpu", "Nehalem")
+		return append(args, "-accel", "kvm", "-cpu", "host")
 	}
-	for i := range max(1, p.Cards) {
+	return append(args, "-accel", "tcg", "-cpu", "Nehalem")
+}
+
+// cards are Intel's 82576, QEMU's only one with SR-IOV, each behind a port of its own: two
+// on one bus collide.
+func cards(n int) (args []string) {
+	for i := range n {
 		args = append(args, "-netdev", fmt.Sprintf("user,id=n%d,restrict=on", i),
 			"-device", fmt.Sprintf("pcie-root-port,id=r%d,chassis=%d,slot=%d", i, i+1, i+1),
 			"-device", fmt.Sprintf("igb,netdev=n%d,bus=r%d,romfile=", i, i))

@@ -32,11 +32,8 @@ func (s *store) root() string {
 
 func (s *store) tools(ctx context.Context) error {
 	return s.folder(s.root(), func(dir string) error {
-		for _, name := range []string{"bin", "sbin", "lib", "lib64"} {
-			err := errors.Join(os.MkdirAll(filepath.Join(dir, "usr", name), 0o755), os.Symlink("usr/"+name, filepath.Join(dir, name)))
-			if err != nil {
-				return err
-			}
+		if err := mergedUsr(dir); err != nil {
+			return err
 		}
 		for _, name := range []string{"dev", "proc", "tmp", "work", "usr/src"} {
 			if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
@@ -52,6 +49,17 @@ func (s *store) tools(ctx context.Context) error {
 			return errors.Join(a.withAll(ctx, dir, toolPackages()...), os.Symlink("mawk", filepath.Join(dir, "usr/bin/awk")))
 		})
 	})
+}
+
+// mergedUsr makes the links that Debian's packages count on.
+func mergedUsr(dir string) error {
+	for _, name := range []string{"bin", "sbin", "lib", "lib64"} {
+		err := errors.Join(os.MkdirAll(filepath.Join(dir, "usr", name), 0o755), os.Symlink("usr/"+name, filepath.Join(dir, name)))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // libraries are in front of a program of the tools' that runs outside their root.

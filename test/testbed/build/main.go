@@ -1,6 +1,7 @@
 // Command build makes the programs of the test bed (etcd, kube-apiserver and their like)
 // from their sources, each at the version that test/testbed/tools pins, into a cache folder
-// outside the tree. It prints that folder as the last line of its standard output.
+// outside the tree. It prints that folder as the last line of its standard output; what is
+// not of the control plane has a folder of its own, and a line.
 //
 //	go run ./test/testbed/build [program...]
 //
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -23,39 +25,71 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	dir, err := run(ctx, os.Args[1:])
+	dirs, err := run(ctx, os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testbed:", err)
 		os.Exit(1)
 	}
-	fmt.Println(dir)
+	for _, dir := range dirs {
+		fmt.Println(dir)
+	}
 }
 
-func run(ctx context.Context, names []string) (string, error) {
-	p, err := plan.Load()
+// run builds what is missing of the named programs, or of the default ones, and returns the
+// folders that they are in.
+func run(ctx context.Context, names []string) (dirs []string, err error) {
+	control, err := plan.Load()
 	if err != nil {
-		return "", err
+		return nil, err
+	}
+	node, err := plan.LoadNode()
+	if err != nil {
+		return nil, err
 	}
 	if len(names) == 0 {
 		names = plan.Default()
 	}
+	var ofNode []string
+	ofControl := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		_, err := node.Program(name)
+		if err == nil {
+			ofNode = append(ofNode, name)
+		}
+		return err == nil
+	})
+	for _, part := range []struct {
+		plan  plan.Plan
+		names []string
+	}{{node, ofNode}, {control, ofControl}} {
+		if len(part.names) == 0 {
+			continue
+		}
+		if err := ensure(ctx, part.plan, part.names); err != nil {
+			return nil, err
+		}
+		dirs = append(dirs, part.plan.Dir)
+	}
+	return dirs, nil
+}
+
+func ensure(ctx context.Context, p plan.Plan, names []string) error {
 	var programs []plan.Program
 	for _, n := range names {
 		q, err := p.Program(n)
 		if err != nil {
-			return "", err
+			return err
 		}
 		programs = append(programs, q)
 	}
 	if len(plan.Missing(p.Dir, names)) == 0 {
-		return p.Dir, nil
+		return nil
 	}
 	unlock, err := lock(p.Dir)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer unlock()
-	return p.Dir, buildAll(ctx, p, programs)
+	return buildAll(ctx, p, programs)
 }
 
 // buildAll builds what is missing now: another run may have built some while we waited for the lock.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -41,31 +42,44 @@ type Plan struct {
 	Programs []Program
 }
 
+// module is a nested module that pins the version of what is built in it.
+type module struct{ folder, path string }
+
 // Load finds the source tree around the working folder and reads the versions that the
-// nested modules pin.
+// nested modules of the control plane, and of the kubelet, pin.
 func Load() (Plan, error) {
+	return load(programs, module{"k8s", "k8s.io/kubernetes"}, module{"etcd", "go.etcd.io/etcd/server/v3"}, module{"kwok", "sigs.k8s.io/kwok"})
+}
+
+// LoadNode does the same for what a node runs of others' beside its kubelet and runtime.
+// These have a folder of their own, so that the control plane is not built anew for them.
+func LoadNode() (Plan, error) {
+	return load(nodePrograms, module{"multus", "gopkg.in/k8snetworkplumbingwg/multus-cni.v4"}, module{"cniplugins", "github.com/containernetworking/plugins"})
+}
+
+func load(programs func(versions map[string]string) []Program, modules ...module) (Plan, error) {
 	tools, err := findTools()
 	if err != nil {
 		return Plan{}, err
 	}
 	mods, versions := map[string]string{}, map[string]string{}
-	for name, path := range map[string]string{"k8s": "k8s.io/kubernetes", "etcd": "go.etcd.io/etcd/server/v3", "kwok": "sigs.k8s.io/kwok"} {
-		file := filepath.Join(tools, name, "go.mod")
+	for _, m := range modules {
+		file := filepath.Join(tools, m.folder, "go.mod")
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return Plan{}, fmt.Errorf("reading the versions of the test bed: %w", err)
 		}
-		mods[name] = string(text)
-		if versions[name], err = required(mods[name], path); err != nil {
+		mods[m.folder] = string(text)
+		if versions[m.folder], err = required(mods[m.folder], m.path); err != nil {
 			return Plan{}, fmt.Errorf("%s: %w", file, err)
 		}
 	}
-	p := Plan{Tools: tools, Programs: programs(versions["k8s"])}
+	p := Plan{Tools: tools, Programs: programs(versions)}
 	root, err := cacheRoot()
 	if err != nil {
 		return Plan{}, err
 	}
-	p.Dir = filepath.Join(root, "testbed", p.key(mods, versions))
+	p.Dir = filepath.Join(root, "testbed", p.key(modules, mods, versions))
 	return p, nil
 }
 
@@ -105,25 +119,35 @@ func Files(name string) []string {
 
 // key changes with every version and flag, so that a bump builds anew and a checkout of the
 // older tree finds its own programs again.
-func (p Plan) key(mods, versions map[string]string) string {
+func (p Plan) key(modules []module, mods, versions map[string]string) string {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.GOOS, runtime.GOARCH)
-	for _, name := range []string{"k8s", "etcd", "kwok"} {
-		fmt.Fprintln(h, mods[name])
+	name := ""
+	for _, m := range modules {
+		fmt.Fprintln(h, mods[m.folder])
+		name += m.folder + "-" + versions[m.folder] + "-"
 	}
 	for _, q := range p.Programs {
 		fmt.Fprintln(h, q.Package, q.Flags())
 	}
-	return fmt.Sprintf("k8s-%s-etcd-%s-kwok-%s-%x", versions["k8s"], versions["etcd"], versions["kwok"], h.Sum(nil)[:4])
+	return fmt.Sprintf("%s%x", name, h.Sum(nil)[:4])
 }
 
-func programs(k8s string) []Program {
+func programs(versions map[string]string) []Program {
 	out := []Program{
 		{Name: "etcd", Module: "etcd", Package: "go.etcd.io/etcd/server/v3", LDFlags: "-s -w"},
 		{Name: "kwok", Module: "kwok", Package: "sigs.k8s.io/kwok/cmd/kwok", LDFlags: "-s -w"},
 	}
 	for _, name := range []string{"kube-apiserver", "kube-scheduler", "kube-controller-manager", "kubelet", "kubectl"} {
-		out = append(out, Program{Name: name, Module: "k8s", Package: "k8s.io/kubernetes/cmd/" + name, LDFlags: stamp(k8s)})
+		out = append(out, Program{Name: name, Module: "k8s", Package: "k8s.io/kubernetes/cmd/" + name, LDFlags: stamp(versions["k8s"])})
+	}
+	return out
+}
+
+func nodePrograms(map[string]string) []Program {
+	out := []Program{{Name: "multus", Module: "multus", Package: "gopkg.in/k8snetworkplumbingwg/multus-cni.v4/cmd/multus", LDFlags: "-s -w"}}
+	for _, name := range []string{"main/bridge", "main/loopback", "ipam/host-local", "ipam/static"} {
+		out = append(out, Program{Name: path.Base(name), Module: "cniplugins", Package: "github.com/containernetworking/plugins/plugins/" + name, LDFlags: "-s -w"})
 	}
 	return out
 }
@@ -142,10 +166,10 @@ func stamp(version string) string {
 	return flags
 }
 
-func required(mod, path string) (string, error) {
-	m := regexp.MustCompile(`(?m)^(?:require|)\s*` + regexp.QuoteMeta(path) + ` (v\d+\.\d+\.\d+\S*)`).FindStringSubmatch(mod)
+func required(mod, name string) (string, error) {
+	m := regexp.MustCompile(`(?m)^(?:require|)\s*` + regexp.QuoteMeta(name) + ` (v\d+\.\d+\.\d+\S*)`).FindStringSubmatch(mod)
 	if m == nil {
-		return "", fmt.Errorf("requires no version of %s; add it with go get", path)
+		return "", fmt.Errorf("requires no version of %s; add it with go get", name)
 	}
 	return m[1], nil
 }

@@ -41,12 +41,30 @@ func TestEveryDefaultProgramIsKnown(t *testing.T) {
 	}
 }
 
+func TestANodesProgramsHaveAFolderOfTheirOwn(t *testing.T) {
+	control, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := LoadNode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if control.Dir == node.Dir {
+		t.Errorf("both are in %s", node.Dir)
+	}
+	if _, err := node.Program("multus"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestVersionBumpChangesTheFolder(t *testing.T) {
-	p := Plan{Programs: programs("v1.36.3")}
+	p := Plan{Programs: programs(map[string]string{"k8s": "v1.36.3"})}
+	modules := []module{{folder: "k8s"}, {folder: "etcd"}, {folder: "kwok"}}
 	mods := map[string]string{"k8s": "a", "etcd": "b", "kwok": "c"}
-	before := p.key(mods, nil)
+	before := p.key(modules, mods, nil)
 	mods["kwok"] = "c, edited"
-	if after := p.key(mods, nil); after == before {
+	if after := p.key(modules, mods, nil); after == before {
 		t.Errorf("the key stays %s though a module changed", before)
 	}
 }

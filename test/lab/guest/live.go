@@ -1,0 +1,154 @@
+//go:build linux
+
+package guest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+
+	"github.com/ibfabric/ibfabric/test/programs"
+)
+
+// System is a guest that stays up, with a first program and files of its own. All of it must
+// be the same when it is restored, but for Network.
+type System struct {
+	Image   string // file of an initramfs, see [Image]; its /init is the first program
+	CPUs    int    // 0: one
+	Memory  int    // MiB; 0: 1024
+	Cards   int    // PFs with seven VFs each
+	Network int    // of the guest: 10.0.N.0/24, where this machine is 10.0.N.2; 0: 2
+}
+
+// Live is a guest that runs until it is killed. It dies with this program.
+type Live struct {
+	// Control and Line are the guest's serial ports ttyS1 and ttyS2. What is sent before the
+	// guest has opened one is lost.
+	Control, Line net.Conn
+
+	cmd      *exec.Cmd
+	launcher *programs.Launcher
+	monitor  net.Conn
+	done     chan struct{}
+	ended    error // once done is closed
+
+	mu      sync.Mutex // protects console
+	console bytes.Buffer
+}
+
+// Start boots a system.
+func (m *Machine) Start(s System) (*Live, error) { return m.start(s) }
+
+// Restore goes on where Save stopped a system. The guest's clock stands still meanwhile.
+func (m *Machine) Restore(s System, snapshot string) (*Live, error) {
+	if _, err := os.Stat(snapshot); err != nil {
+		return nil, err
+	}
+	return m.start(s, "-incoming", "file:"+snapshot)
+}
+
+func (m *Machine) start(s System, more ...string) (*Live, error) {
+	l := &Live{done: make(chan struct{}), launcher: programs.NewLauncher()}
+	var theirs []*os.File
+	defer func() {
+		for _, file := range theirs {
+			_ = file.Close()
+		}
+	}()
+	var console net.Conn
+	for _, ours := range []*net.Conn{&console, &l.Control, &l.Line, &l.monitor} {
+		conn, file, err := socketPair()
+		if err != nil {
+			return nil, err
+		}
+		*ours, theirs = conn, append(theirs, file)
+	}
+	words := append(m.qemu[1:len(m.qemu):len(m.qemu)], s.arguments(m.kernel)...)
+	l.cmd = exec.Command(m.qemu[0], append(words, more...)...)
+	l.cmd.ExtraFiles = theirs // 3 to 6 in QEMU
+	l.cmd.Stderr = l
+	if err := l.launcher.Launch(l.cmd); err != nil {
+		l.launcher.Close()
+		return nil, fmt.Errorf("starting QEMU: %w", err)
+	}
+	_ = syscall.Setpriority(syscall.PRIO_PROCESS, l.cmd.Process.Pid, 10)
+	go l.listen(console)
+	return l, nil
+}
+
+// listen keeps what the console says until the guest ends.
+func (l *Live) listen(console io.ReadCloser) {
+	_, _ = io.Copy(l, console) // until QEMU closes it
+	err := l.cmd.Wait()
+	for _, conn := range []io.Closer{console, l.Control, l.Line, l.monitor} {
+		_ = conn.Close()
+	}
+	l.launcher.Close()
+	l.ended = fmt.Errorf("the guest ended: %w; its console's last lines:\n%s", cmp.Or(err, errors.New("powered off")), lastWords(l.Console()))
+	close(l.done)
+}
+
+// Write takes what console and QEMU say.
+func (l *Live) Write(text []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.console.Write(text)
+}
+
+// Console is all that the guest's console has said, and QEMU itself.
+func (l *Live) Console() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.console.String()
+}
+
+// Done is closed when the guest has ended, by whatever cause.
+func (l *Live) Done() <-chan struct{} { return l.done }
+
+// Ended is nil while the guest runs; afterwards it has the console's last words.
+func (l *Live) Ended() error {
+	select {
+	case <-l.done:
+		return l.ended
+	default:
+		return nil
+	}
+}
+
+// Kill cuts the guest's power.
+func (l *Live) Kill() {
+	_ = l.cmd.Process.Kill() // it may have ended
+	<-l.done
+}
+
+// Save writes the guest's state to a file and ends it. An error leaves none.
+func (l *Live) Save(ctx context.Context, file string) error {
+	defer l.Kill()
+	defer context.AfterFunc(ctx, func() { _ = l.monitor.Close() })()
+	draft := file + ".draft"
+	if err := newMonitor(l.monitor).migrate(draft); err != nil {
+		_ = os.Remove(draft)
+		return fmt.Errorf("saving the guest: %w; its console's last lines:\n%s", err, lastWords(l.Console()))
+	}
+	return os.Rename(draft, file)
+}
+
+// arguments are QEMU's. Its own numbers of the files that it inherits are 3 to 6.
+func (s System) arguments(kernel string) []string {
+	network := fmt.Sprintf("10.0.%d", cmp.Or(s.Network, 2))
+	args := append(hardware(cmp.Or(s.CPUs, 1), cmp.Or(s.Memory, 1024), kernel, s.Image),
+		"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console",
+		"-chardev", "socket,id=control,fd=4", "-serial", "chardev:control",
+		"-chardev", "socket,id=line,fd=5", "-device", "isa-serial,chardev=line,index=2,irq=5",
+		"-chardev", "socket,id=monitor,fd=6", "-mon", "chardev=monitor,mode=control",
+		"-netdev", fmt.Sprintf("user,id=out,net=%[1]s.0/24,host=%[1]s.2", network), "-device", "virtio-net-pci,netdev=out,romfile=")
+	return append(args, cards(s.Cards)...)
+}
