@@ -7,46 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/test/lab/cards"
 )
-
-// card is a PF with its VFs.
-type card struct {
-	pf       host.PCI
-	ethernet bool
-	vfs      []host.PCI
-}
-
-const devices = "/sys/bus/pci/devices"
-
-// findCards lists the PFs that the module has bound to, by address.
-func findCards() ([]card, error) {
-	paths, err := filepath.Glob("/sys/bus/pci/drivers/" + driver + "/0*")
-	if err != nil || len(paths) == 0 {
-		return nil, fmt.Errorf("the module %s has no card: %w", driver, err)
-	}
-	var cards []card
-	for _, path := range paths {
-		if _, err := os.Stat(filepath.Join(path, "physfn")); err == nil {
-			continue
-		}
-		layers, _ := filepath.Glob(filepath.Join(path, "infiniband/*/ports/1/link_layer"))
-		if len(layers) != 1 {
-			return nil, fmt.Errorf("%s has %d ports, want one", path, len(layers))
-		}
-		layer, err := os.ReadFile(layers[0])
-		if err != nil {
-			return nil, err
-		}
-		cards = append(cards, card{pf: host.PCI(filepath.Base(path)), ethernet: strings.HasPrefix(string(layer), "Ethernet")})
-	}
-	return cards, nil
-}
 
 // powerOn makes every card anew and gives its VFs what a node's boot scripts would.
 func (l *Lab) powerOn() error {
@@ -57,13 +23,13 @@ func (l *Lab) powerOn() error {
 	ctx := context.Background()
 	for i := range l.cards {
 		c := &l.cards[i]
-		if err := errors.Join(l.host.Unbind(ctx, c.pf), l.host.Bind(ctx, c.pf, driver)); err != nil {
+		if err := errors.Join(l.host.Unbind(ctx, c.PF), l.host.Bind(ctx, c.PF, cards.Driver)); err != nil {
 			return err
 		}
-		if err := c.makeVFs(); err != nil {
+		if err := c.MakeVFs(); err != nil {
 			return err
 		}
-		for j := range c.vfs {
+		for j := range c.VFs {
 			if err := l.prepare(ctx, c, i, j); err != nil {
 				return err
 			}
@@ -74,36 +40,12 @@ func (l *Lab) powerOn() error {
 	return err
 }
 
-func (c *card) makeVFs() error {
-	dir := filepath.Join(devices, string(c.pf))
-	// Bound once they have their GUIDs, and not twice.
-	for _, set := range [][2]string{{"sriov_drivers_autoprobe", "0"}, {"sriov_numvfs", fmt.Sprint(vfsPerPF)}, {"sriov_drivers_autoprobe", "1"}} {
-		if err := os.WriteFile(filepath.Join(dir, set[0]), []byte(set[1]), 0); err != nil {
-			return err
-		}
-	}
-	c.vfs = nil
-	for j := range vfsPerPF {
-		link, err := os.Readlink(filepath.Join(dir, fmt.Sprintf("virtfn%d", j)))
-		if err != nil {
-			return err
-		}
-		c.vfs = append(c.vfs, host.PCI(filepath.Base(link)))
-	}
-	return nil
-}
-
-// prepare gives VF number j its GUID or address, which its driver takes over when bound.
-func (l *Lab) prepare(ctx context.Context, c *card, i, j int) error {
-	vf := host.VF{PF: c.pf, Index: j}
-	err := eventually("netdev of "+string(c.pf), func() error {
-		if c.ethernet {
-			return l.host.SetVFEthernet(ctx, vf, host.Ethernet{MAC: host.MAC{2, 0xaa, 0, byte(i), 0, byte(j)}, SpoofCheck: true})
-		}
-		g := guid.GUID(firstGUID + i<<8 + j)
-		return l.host.SetVFGUID(ctx, vf, g, g)
+// prepare gives VF number j its GUID or address, and binds it.
+func (l *Lab) prepare(ctx context.Context, c *cards.Card, i, j int) error {
+	err := eventually("netdev of "+string(c.PF), func() error {
+		return c.Name(ctx, l.host, j, guid.GUID(firstGUID+i<<8+j), host.MAC{2, 0xaa, 0, byte(i), 0, byte(j)})
 	})
-	return errors.Join(err, l.host.Bind(ctx, c.vfs[j], driver))
+	return errors.Join(err, l.host.Bind(ctx, c.VFs[j], cards.Driver))
 }
 
 // vfState is what a story must leave as it was.
@@ -121,15 +63,15 @@ type vfState struct {
 func (l *Lab) look() map[host.PCI]vfState {
 	ctx, states := context.Background(), map[host.PCI]vfState{}
 	for _, c := range l.cards {
-		for j, vf := range c.vfs {
-			config, err := l.host.VFConfig(ctx, host.VF{PF: c.pf, Index: j})
+		for j, vf := range c.VFs {
+			config, err := l.host.VFConfig(ctx, host.VF{PF: c.PF, Index: j})
 			port, portErr := l.host.Port(ctx, host.Home, vf)
 			netdev, netdevErr := l.host.Netdev(ctx, host.Home, vf)
 			if errors.Join(err, portErr, netdevErr) != nil {
 				continue
 			}
 			s := vfState{config: config, port: port.GUID, name: netdev.Name, mtu: netdev.MTU, up: netdev.Up, children: len(netdev.Children)}
-			if c.ethernet { // an IPoIB address has the number of a queue pair in it
+			if c.Ethernet { // an IPoIB address has the number of a queue pair in it
 				s.addr = netdev.Addr.String()
 			}
 			states[vf] = s

@@ -24,14 +24,13 @@ import (
 
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/test/lab/cards"
 )
 
 const (
 	debugfs   = "/sys/kernel/debug/fakeib"
 	netnsDir  = "/var/run/netns"
 	bootFile  = "/tmp/boot_id"
-	driver    = "fakeib"
-	vfsPerPF  = 7 // all that QEMU's igb has
 	smDelay   = 100 * time.Millisecond
 	patience  = 2 * time.Minute // for what the kernel does in its own time
 	firstGUID = 0x0011000000000000
@@ -41,7 +40,7 @@ const (
 type Lab struct {
 	t     *testing.T
 	host  *host.Host
-	cards []card
+	cards []cards.Card
 	fresh map[host.PCI]vfState // as they were after the last boot
 	boots int
 }
@@ -64,7 +63,7 @@ func (l *Lab) setUp() error {
 		return err
 	}
 	var err error
-	if l.cards, err = findCards(); err != nil {
+	if l.cards, err = cards.Find(); err != nil {
 		return err
 	}
 	if err := l.startUdev(); err != nil {
@@ -98,8 +97,8 @@ func (l *Lab) RoCE() []host.PCI { return l.functions(true) }
 
 func (l *Lab) functions(ethernet bool) (vfs []host.PCI) {
 	for _, c := range l.cards {
-		if c.ethernet == ethernet {
-			vfs = append(vfs, c.vfs...)
+		if c.Ethernet == ethernet {
+			vfs = append(vfs, c.VFs...)
 		}
 	}
 	return vfs

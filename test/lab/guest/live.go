@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -152,3 +153,7 @@ func (s System) arguments(kernel string) []string {
 		"-netdev", fmt.Sprintf("user,id=out,net=%[1]s.0/24,host=%[1]s.2", network), "-device", "virtio-net-pci,netdev=out,romfile=")
 	return append(args, cards(s.Cards)...)
 }
+
+// Modules are the files of the kernel's modules and then the caller's, in the order to load
+// them.
+func (m *Machine) Modules() []string { return slices.Clone(m.modules) }

@@ -30,13 +30,13 @@ func newRoot() error {
 	)
 }
 
-// boot does what a node's boot does, up to containerd with its images.
+// boot does what a node's boot does with its file systems mounted, up to containerd with its images.
 func boot() error {
 	for _, step := range []struct {
 		name string
 		do   func() error
 	}{
-		{"mounts", mountAll}, {"modules", loadAll}, {"network", network}, {"containerd", containerd}, {"images", images},
+		{"modules", loadAll}, {"network", network}, {"containerd", containerd}, {"images", images},
 	} {
 		begun := time.Now()
 		if err := step.do(); err != nil {

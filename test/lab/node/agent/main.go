@@ -19,7 +19,7 @@ import (
 )
 
 func main() {
-	if len(os.Args) == 1 {
+	if os.Getpid() == 1 {
 		fmt.Fprintln(os.Stderr, "lab node:", reap())
 		os.Exit(1) // the kernel panics, and the console says why
 	}
@@ -35,7 +35,10 @@ func reap() error {
 	if err := newRoot(); err != nil {
 		return fmt.Errorf("making a root that can be left: %w", err)
 	}
-	agent := exec.Command("/init", "agent")
+	if err := mountAll(); err != nil {
+		return err
+	}
+	agent := exec.Command("/init")
 	agent.Stdout, agent.Stderr = os.Stdout, os.Stderr
 	agent.Env = []string{"PATH=/usr/sbin:/usr/bin:/opt/cni/bin", "HOME=/root", "TMPDIR=/tmp"}
 	if err := agent.Start(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -24,6 +25,12 @@ func main() {
 	log.SetFlags(0)
 	if len(os.Args) < 3 {
 		log.Fatal("usage: deviceplugin FOLDER RESOURCE=PF[,PF…] …")
+	}
+	for { // the kubelet empties its folder before it listens there
+		if _, err := os.Stat(filepath.Join(os.Args[1], "kubelet.sock")); err == nil {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 	for i, words := range os.Args[2:] {
 		resource, pfs, _ := strings.Cut(words, "=")

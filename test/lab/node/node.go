@@ -1,0 +1,173 @@
+//go:build linux
+
+// Package node runs a whole Kubernetes node in a guest of the lab's: Debian's kernel,
+// containerd and runc, a kubelet, Multus and ibfabric's CNI plugins, with virtual cards of
+// which one is InfiniBand and one RoCE. It is booted once, saved, and restored within
+// seconds; a node that is restored joins whichever cluster the test has.
+//
+// It has QEMU's user network and nothing else: no route and no netdev of this machine's is
+// touched. What the node asks of the API server comes to a port of the test's own.
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/uuid"
+
+	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/test/lab/guest"
+	"github.com/ibfabric/ibfabric/test/lab/node/control"
+	"github.com/ibfabric/ibfabric/test/lab/node/vfs"
+)
+
+// Config says which node it is.
+type Config struct {
+	Name   string
+	Number int // from 1: nodes that run at once differ in it
+	// Kubelet and Multus are the identities of the two at the API server.
+	Kubelet, Multus Identity
+	Files           map[string]string // programs for the node: path there, file of this machine's
+	Resources       map[string]int    // what the device plugin offers: name, and the card
+}
+
+// Node is a node that runs.
+type Node struct {
+	config  Config
+	live    *guest.Live
+	control *control.Client
+	door    *door
+	first   guid.GUID // of its VFs' own
+}
+
+// insideProgram is inside/main.go in the node.
+const insideProgram = "/usr/bin/inside"
+
+// Restore gives a node that has just booted, as far as anybody can tell: it has a boot ID
+// of its own, VFs, and the programs of Config.Files, of which inside must be one. Its kubelet does
+// not run yet.
+func (s *Snapshot) Restore(ctx context.Context, c Config) (*Node, error) {
+	system := s.system
+	system.Network = c.Number + 1
+	live, err := s.machine.Restore(system, s.file)
+	if err != nil {
+		return nil, fmt.Errorf("restoring node %s: %w", c.Name, err)
+	}
+	n := &Node{config: c, live: live, control: control.NewClient(live.Control), first: firstGUID + guid.GUID(c.Number)<<16}
+	if n.door, err = openDoor(c); err == nil {
+		err = n.become(ctx)
+	}
+	if err != nil {
+		err = errors.Join(err, live.Ended())
+		n.Kill()
+		return nil, fmt.Errorf("node %s: %w", c.Name, err)
+	}
+	return n, nil
+}
+
+// firstGUID is of the VFs' own GUIDs, far from those that pods get; cardGUID of the cards'.
+const (
+	firstGUID guid.GUID = 0x0011_0000_0000_0000
+	cardGUID  guid.GUID = 0xb8ce_f603_00f0_0000
+)
+
+func (n *Node) address() string { return fmt.Sprintf("10.0.%d.15", n.config.Number+1) }
+func (n *Node) gateway() string { return fmt.Sprintf("10.0.%d.2", n.config.Number+1) }
+
+func (n *Node) become(ctx context.Context) error {
+	seed := make([]byte, 64)
+	_, _ = rand.Read(seed) // never fails
+	err := n.control.Become(ctx, control.Identity{
+		Now: time.Now(), Name: n.config.Name, Address: n.address() + "/24", Gateway: n.gateway(),
+		BootID: string(uuid.NewUUID()), Seed: seed,
+	})
+	if err != nil {
+		return err
+	}
+	return n.control.Write(ctx, n.files()...)
+}
+
+// Start starts the kubelet, makes the VFs, and offers them to the kubelet.
+func (n *Node) Start(ctx context.Context) error {
+	if err := n.control.Start(ctx, "/var/log/kubelet.log", "kubelet", "--config="+kubeletFile, "--kubeconfig="+kubeletKubeconfig,
+		"--hostname-override="+n.config.Name, "--node-ip="+n.address(), "--v=2"); err != nil {
+		return err
+	}
+	var programs []control.File
+	for to := range n.config.Files {
+		programs = append(programs, control.File{Path: to, Mode: 0o755, URL: n.door.file(n.gateway(), to)})
+	}
+	if err := n.control.Write(ctx, programs...); err != nil {
+		return err
+	}
+	base := uint64(cardGUID) + uint64(n.config.Number)<<16
+	if err := n.control.Load(ctx, fakeibFile, fmt.Sprintf("eth=%#x guid_base=%#x", 1<<RoCECard, base)); err != nil {
+		return fmt.Errorf("loading the virtual HCA: %w", err)
+	}
+	if err := n.control.Start(ctx, "/var/log/bridge.log", insideProgram, "bridge"); err != nil {
+		return err
+	}
+	if _, err := n.control.Exec(ctx, nil, insideProgram, "cards", n.first.String()); err != nil {
+		return err
+	}
+	return n.offer(ctx)
+}
+
+// offer starts the device plugin.
+func (n *Node) offer(ctx context.Context) error {
+	list, err := n.VFs(ctx)
+	if err != nil {
+		return err
+	}
+	var pfs []string
+	for _, vf := range list {
+		if len(pfs) == 0 || pfs[len(pfs)-1] != vf.PF {
+			pfs = append(pfs, vf.PF)
+		}
+	}
+	argv := []string{"deviceplugin", "/var/lib/kubelet/device-plugins"}
+	for _, resource := range sorted(n.config.Resources) {
+		argv = append(argv, resource+"="+pfs[n.config.Resources[resource]])
+	}
+	return n.control.Start(ctx, "/var/log/deviceplugin.log", argv...)
+}
+
+// VFs are all of the node's, in the order of their cards and numbers.
+func (n *Node) VFs(ctx context.Context) (list []vfs.VF, err error) {
+	text, err := n.control.Exec(ctx, nil, insideProgram, "vfs")
+	if err != nil {
+		return nil, err
+	}
+	return list, json.Unmarshal(text, &list)
+}
+
+// Control is for what only one test asks of the node.
+func (n *Node) Control() *control.Client { return n.control }
+
+// Line is the other end of the node's bridge; see test/lab/bridge.
+func (n *Node) Line() net.Conn { return n.live.Line }
+
+// Address is the node's own.
+func (n *Node) Address() string { return n.address() }
+
+// Ended is nil while the node runs.
+func (n *Node) Ended() error { return n.live.Ended() }
+
+// Done is closed when the node has ended.
+func (n *Node) Done() <-chan struct{} { return n.live.Done() }
+
+// Console is all that its kernel and its first program have said.
+func (n *Node) Console() string { return n.live.Console() }
+
+// Kill cuts the node's power.
+func (n *Node) Kill() {
+	n.live.Kill()
+	if n.door != nil {
+		n.door.close()
+	}
+}
