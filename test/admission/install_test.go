@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net"
 	"strings"
 	"sync"
@@ -15,12 +13,10 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/ibfabric/ibfabric/deploy"
 	"github.com/ibfabric/ibfabric/test/programs"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -30,82 +26,12 @@ const (
 	secondHook   = "storage-webhook" // a second fabric's
 )
 
-// install applies the manifests as they are shipped, with two differences: the namespace
-// is this world's, and the Service leads to this machine, where the controller runs.
+// install applies the manifests as they are shipped, but for this world's namespace and port.
 func (w *world) install() {
 	w.t.Helper()
 	w.t.Cleanup(w.uninstall)
-	for _, object := range w.manifests() {
-		text, err := object.MarshalJSON()
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		if err := w.bed.Apply(w.ctx(), text); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-}
-
-func (w *world) manifests() []*unstructured.Unstructured {
-	w.t.Helper()
-	files, err := fs.Glob(deploy.Admission, "admission/*.yaml")
-	if err != nil || len(files) == 0 {
-		w.t.Fatal("no manifests: ", err)
-	}
-	var all []*unstructured.Unstructured
-	for _, file := range files {
-		text, err := fs.ReadFile(deploy.Admission, file)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		text = bytes.ReplaceAll(text, []byte("kube-system"), []byte(w.ns))
-		if w.first != nil {
-			text = w.secondFabrics(text)
-		}
-		for documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096); ; {
-			object := &unstructured.Unstructured{}
-			if err := documents.Decode(object); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				w.t.Fatal(err)
-			}
-			w.lead(object)
-			all = append(all, object)
-		}
-	}
-	return all
-}
-
-// secondFabrics are the manifests as docs/tenancy.md has them changed for a second fabric.
-func (w *world) secondFabrics(text []byte) []byte {
-	both := fmt.Sprintf("['%s', '%s']", w.first.account(), w.account())
-	text = bytes.ReplaceAll(text, fmt.Appendf(nil, "['%s']", w.account()), []byte(both))
-	text = bytes.ReplaceAll(text, []byte("ibfabric-admission"), []byte("storage-admission"))
-	return bytes.ReplaceAll(text, []byte(networksHook), []byte(secondHook))
-}
-
-// service is what the webhooks of this world's fabric are called by.
-func (w *world) service() string {
-	if w.first != nil {
-		return secondHook
-	}
-	return networksHook
-}
-
-// lead makes a Service, and who calls it, lead to our port. The name that the certificate
-// must have stays that of the Service.
-func (w *world) lead(object *unstructured.Unstructured) {
-	if object.GetKind() == "Service" {
-		object.Object["spec"] = map[string]any{"type": "ExternalName", "externalName": "localhost"}
-	}
-	hooks, _, _ := unstructured.NestedSlice(object.Object, "webhooks")
-	for _, hook := range hooks {
-		if err := unstructured.SetNestedField(hook.(map[string]any), int64(w.port), "clientConfig", "service", "port"); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	if len(hooks) > 0 {
-		object.Object["webhooks"] = hooks
+	if err := rig.InstallAdmission(w.ctx(), w.bed, w.ns, w.port); err != nil {
+		w.t.Fatal(err)
 	}
 }
 

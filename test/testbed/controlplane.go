@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -148,8 +149,8 @@ func (c *Cluster) startClients() error {
 		}
 	}
 	if c.opts.controllerManager {
-		if _, err := c.run("kube-controller-manager", append(common,
-			"--service-account-private-key-file="+c.file(accountKeyFile), "--root-ca-file="+c.file(caFile))...); err != nil {
+		flags := append(slices.Clone(common), "--service-account-private-key-file="+c.file(accountKeyFile), "--root-ca-file="+c.file(caFile))
+		if _, err := c.run("kube-controller-manager", append(flags, c.opts.managers...)...); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,7 @@ type options struct {
 	nodes     int
 	resources map[string]resource.Quantity // of every node, beyond cpu, memory and pods
 	flags     []string                     // more flags for the API server
+	managers  []string                     // and for the controller-manager
 	log       io.Writer
 	bin, logs string
 }
@@ -73,6 +74,11 @@ func WithServiceAccounts() Option {
 // WithAPIServerFlags adds flags to kube-apiserver. Of a flag given twice the last counts.
 func WithAPIServerFlags(flags ...string) Option {
 	return func(o *options) { o.flags = append(o.flags, flags...) }
+}
+
+// WithControllerManagerFlags runs kube-controller-manager with more flags.
+func WithControllerManagerFlags(flags ...string) Option {
+	return func(o *options) { o.managers, o.controllerManager = append(o.managers, flags...), true }
 }
 
 // WithLog writes a line to w for each part that comes up, with the seconds it took.

@@ -37,7 +37,7 @@ type Live struct {
 
 	cmd      *exec.Cmd
 	launcher *programs.Launcher
-	monitor  net.Conn
+	monitor  *monitor
 	done     chan struct{}
 	ended    error // once done is closed
 
@@ -49,11 +49,21 @@ type Live struct {
 func (m *Machine) Start(s System) (*Live, error) { return m.start(s) }
 
 // Restore goes on where Save stopped a system. The guest's clock stands still meanwhile.
-func (m *Machine) Restore(s System, snapshot string) (*Live, error) {
+func (m *Machine) Restore(ctx context.Context, s System, snapshot string) (*Live, error) {
 	if _, err := os.Stat(snapshot); err != nil {
 		return nil, err
 	}
-	return m.start(s, "-incoming", "file:"+snapshot)
+	l, err := m.start(s, "-incoming", "file:"+snapshot)
+	if err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, l.Kill)()
+	// What its ports are told before is lost.
+	if err := l.monitor.running(); err != nil {
+		l.Kill()
+		return nil, fmt.Errorf("restoring the guest: %w; %w", err, l.Ended())
+	}
+	return l, nil
 }
 
 func (m *Machine) start(s System, more ...string) (*Live, error) {
@@ -64,14 +74,15 @@ func (m *Machine) start(s System, more ...string) (*Live, error) {
 			_ = file.Close()
 		}
 	}()
-	var console net.Conn
-	for _, ours := range []*net.Conn{&console, &l.Control, &l.Line, &l.monitor} {
+	var console, monitor net.Conn
+	for _, ours := range []*net.Conn{&console, &l.Control, &l.Line, &monitor} {
 		conn, file, err := socketPair()
 		if err != nil {
 			return nil, err
 		}
 		*ours, theirs = conn, append(theirs, file)
 	}
+	l.monitor = newMonitor(monitor)
 	words := append(m.qemu[1:len(m.qemu):len(m.qemu)], s.arguments(m.kernel)...)
 	l.cmd = exec.Command(m.qemu[0], append(words, more...)...)
 	l.cmd.ExtraFiles = theirs // 3 to 6 in QEMU
@@ -89,7 +100,7 @@ func (m *Machine) start(s System, more ...string) (*Live, error) {
 func (l *Live) listen(console io.ReadCloser) {
 	_, _ = io.Copy(l, console) // until QEMU closes it
 	err := l.cmd.Wait()
-	for _, conn := range []io.Closer{console, l.Control, l.Line, l.monitor} {
+	for _, conn := range []io.Closer{console, l.Control, l.Line, l.monitor.conn} {
 		_ = conn.Close()
 	}
 	l.launcher.Close()
@@ -133,9 +144,9 @@ func (l *Live) Kill() {
 // Save writes the guest's state to a file and ends it. An error leaves none.
 func (l *Live) Save(ctx context.Context, file string) error {
 	defer l.Kill()
-	defer context.AfterFunc(ctx, func() { _ = l.monitor.Close() })()
+	defer context.AfterFunc(ctx, l.Kill)()
 	draft := file + ".draft"
-	if err := newMonitor(l.monitor).migrate(draft); err != nil {
+	if err := l.monitor.migrate(draft); err != nil {
 		_ = os.Remove(draft)
 		return fmt.Errorf("saving the guest: %w; its console's last lines:\n%s", err, lastWords(l.Console()))
 	}

@@ -12,12 +12,13 @@ import (
 
 // monitor is QEMU's (QMP, docs/interop/qmp-spec.rst): each way one JSON value after another.
 type monitor struct {
-	in  *json.Decoder
-	out *json.Encoder
+	conn io.ReadWriteCloser
+	in   *json.Decoder
+	out  *json.Encoder
 }
 
-func newMonitor(conn io.ReadWriter) *monitor {
-	return &monitor{in: json.NewDecoder(conn), out: json.NewEncoder(conn)}
+func newMonitor(conn io.ReadWriteCloser) *monitor {
+	return &monitor{conn: conn, in: json.NewDecoder(conn), out: json.NewEncoder(conn)}
 }
 
 // reply is an answer, an event or the greeting.
@@ -52,6 +53,22 @@ func (m *monitor) do(command string, arguments map[string]any, result any) error
 	}
 }
 
+// running waits until a guest that is being restored runs.
+func (m *monitor) running() error {
+	err := m.do("qmp_capabilities", nil, nil)
+	for err == nil {
+		var state struct{ Running bool }
+		if err = m.do("query-status", nil, &state); err == nil && state.Running {
+			return nil
+		}
+		time.Sleep(pause)
+	}
+	return err
+}
+
+// pause is between two questions.
+const pause = 20 * time.Millisecond
+
 // migrate writes the guest's state while it runs, so that it runs when it is restored: one
 // that is stopped first comes back stopped.
 func (m *monitor) migrate(file string) error {
@@ -75,7 +92,7 @@ func (m *monitor) migrate(file string) error {
 		case "failed", "cancelled":
 			return fmt.Errorf("the state was not written: %s", state.ErrorDesc)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(pause)
 	}
 	return err
 }

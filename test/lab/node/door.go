@@ -44,7 +44,7 @@ func openDoor(c Config) (*door, error) {
 		prefix := "/" + d.secret + "/" + name
 		mux.Handle(prefix+"/", http.StripPrefix(prefix, proxy))
 	}
-	for to, file := range c.Files {
+	for to, file := range c.files() {
 		mux.HandleFunc("/"+d.secret+"/files"+to, func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) })
 	}
 	var err error

@@ -13,7 +13,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -32,8 +31,10 @@ type Config struct {
 	Number int // from 1: nodes that run at once differ in it
 	// Kubelet and Multus are the identities of the two at the API server.
 	Kubelet, Multus Identity
-	Files           map[string]string // programs for the node: path there, file of this machine's
-	Resources       map[string]int    // what the device plugin offers: name, and the card
+	// Inside and CNI are files of this machine's: the programs test/lab/node/inside and
+	// cmd/ibfabric-cni.
+	Inside, CNI string
+	Resources   map[string]int // what the device plugin offers: name, and the card
 }
 
 // Node is a node that runs.
@@ -43,29 +44,35 @@ type Node struct {
 	control *control.Client
 	door    *door
 	first   guid.GUID // of its VFs' own
+	bootID  string
 }
 
-// insideProgram is inside/main.go in the node.
-const insideProgram = "/usr/bin/inside"
+// The programs that depend on ibfabric's code are not in the snapshot.
+const (
+	insideProgram = "/usr/bin/inside"
+	cniProgram    = "/usr/bin/ibfabric-cni"
+)
+
+func (c Config) files() map[string]string {
+	return map[string]string{insideProgram: c.Inside, cniProgram: c.CNI}
+}
 
 // Restore gives a node that has just booted, as far as anybody can tell: it has a boot ID
-// of its own, VFs, and the programs of Config.Files, of which inside must be one. Its kubelet does
-// not run yet.
+// of its own. It has no VFs yet, and its kubelet does not run.
 func (s *Snapshot) Restore(ctx context.Context, c Config) (*Node, error) {
 	system := s.system
 	system.Network = c.Number + 1
-	live, err := s.machine.Restore(system, s.file)
+	live, err := s.machine.Restore(ctx, system, s.file)
 	if err != nil {
 		return nil, fmt.Errorf("restoring node %s: %w", c.Name, err)
 	}
-	n := &Node{config: c, live: live, control: control.NewClient(live.Control), first: firstGUID + guid.GUID(c.Number)<<16}
+	n := &Node{config: c, live: live, control: control.NewClient(live.Control), first: firstGUID + guid.GUID(c.Number)<<16, bootID: string(uuid.NewUUID())}
 	if n.door, err = openDoor(c); err == nil {
 		err = n.become(ctx)
 	}
 	if err != nil {
-		err = errors.Join(err, live.Ended())
 		n.Kill()
-		return nil, fmt.Errorf("node %s: %w", c.Name, err)
+		return nil, fmt.Errorf("node %s: %w; %w; %w", c.Name, err, agentsWords(live.Console()), live.Ended())
 	}
 	return n, nil
 }
@@ -84,7 +91,7 @@ func (n *Node) become(ctx context.Context) error {
 	_, _ = rand.Read(seed) // never fails
 	err := n.control.Become(ctx, control.Identity{
 		Now: time.Now(), Name: n.config.Name, Address: n.address() + "/24", Gateway: n.gateway(),
-		BootID: string(uuid.NewUUID()), Seed: seed,
+		BootID: n.bootID, Seed: seed,
 	})
 	if err != nil {
 		return err
@@ -92,17 +99,24 @@ func (n *Node) become(ctx context.Context) error {
 	return n.control.Write(ctx, n.files()...)
 }
 
-// Start starts the kubelet, makes the VFs, and offers them to the kubelet.
+// Start starts the kubelet, installs ibfabric's plugins, makes the VFs, and offers them to
+// the kubelet. It does not wait for the API server to know of any of it.
 func (n *Node) Start(ctx context.Context) error {
 	if err := n.control.Start(ctx, "/var/log/kubelet.log", "kubelet", "--config="+kubeletFile, "--kubeconfig="+kubeletKubeconfig,
 		"--hostname-override="+n.config.Name, "--node-ip="+n.address(), "--v=2"); err != nil {
 		return err
 	}
 	var programs []control.File
-	for to := range n.config.Files {
+	for to := range n.config.files() {
 		programs = append(programs, control.File{Path: to, Mode: 0o755, URL: n.door.file(n.gateway(), to)})
 	}
 	if err := n.control.Write(ctx, programs...); err != nil {
+		return err
+	}
+	if _, err := n.control.Exec(ctx, nil, cniProgram, "install"); err != nil {
+		return err
+	}
+	if err := n.control.Start(ctx, "/var/log/ibfabric-cni-gc.log", cniProgram, "gc", "--every=1m"); err != nil {
 		return err
 	}
 	base := uint64(cardGUID) + uint64(n.config.Number)<<16
@@ -152,8 +166,8 @@ func (n *Node) Control() *control.Client { return n.control }
 // Line is the other end of the node's bridge; see test/lab/bridge.
 func (n *Node) Line() net.Conn { return n.live.Line }
 
-// Address is the node's own.
-func (n *Node) Address() string { return n.address() }
+// BootID is what the node shows of this boot.
+func (n *Node) BootID() string { return n.bootID }
 
 // Ended is nil while the node runs.
 func (n *Node) Ended() error { return n.live.Ended() }

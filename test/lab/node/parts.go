@@ -47,12 +47,12 @@ type parts struct {
 }
 
 // gather fetches and builds all parts that are not in a cache.
-func gather(ctx context.Context, log func(string)) (*parts, error) {
+func gather(ctx context.Context, kernel string, log func(string)) (*parts, error) {
 	source, err := lab.Fakeib()
 	if err != nil {
 		return nil, err
 	}
-	config := guest.Config{Kernel: "6.12", Module: source, Name: "fakeib", Modules: modules(), Log: log}
+	config := guest.Config{Kernel: kernel, Module: source, Name: "fakeib", Modules: modules(), Log: log}
 	p := &parts{files: map[string]string{}, texts: map[string][]byte{}}
 	if p.machine, err = guest.Prepare(ctx, config); err != nil {
 		return nil, err

@@ -35,10 +35,10 @@ const (
 	cardCount      = 2
 )
 
-// Prepare gives the snapshot of a node, made once for everything that it is made of: from
+// Prepare gives the snapshot of a node with a kernel of that series, made once for everything that it is made of: from
 // kernel and kubelet to the lab's own programs. Those of a former state go.
-func Prepare(ctx context.Context, log func(string)) (*Snapshot, error) {
-	p, err := gather(ctx, log)
+func Prepare(ctx context.Context, kernel string, log func(string)) (*Snapshot, error) {
+	p, err := gather(ctx, kernel, log)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +76,9 @@ func Prepare(ctx context.Context, log func(string)) (*Snapshot, error) {
 	log(fmt.Sprintf("lab: the node's snapshot: %s", time.Since(begun).Round(time.Second)))
 	return s, nil
 }
+
+// Release is the kernel's, as uname -r gives it.
+func (s *Snapshot) Release() string { return s.machine.Release }
 
 // removeOthers keeps the cache from growing by 700 MB with each change.
 func removeOthers(cache, key string) error {

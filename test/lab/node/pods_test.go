@@ -1,0 +1,286 @@
+//go:build linux
+
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
+	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/test/lab/node/seen"
+	"github.com/ibfabric/ibfabric/test/lab/node/vfs"
+	"github.com/ibfabric/ibfabric/test/lab/ufm"
+)
+
+// patience is the deadline of everything that is waited for: far more than it takes.
+const patience = 5 * time.Minute
+
+// namespace is the tenants'.
+const namespace = "default"
+
+// eventually waits until something is so, as long as the node lives.
+func (w *world) eventually(what string, so func() (bool, string)) {
+	w.t.Helper()
+	state := ""
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		var done bool
+		if done, state = so(); done {
+			return
+		}
+	}
+	w.t.Fatalf("%s: not within %s; last state: %s", what, patience, state)
+}
+
+func (w *world) ctx() context.Context { return w.t.Context() }
+
+// usable waits until the scheduler can give the node pods, and the node VFs.
+func (w *world) usable() {
+	w.t.Helper()
+	w.eventually("the node is Ready and has VFs", func() (bool, string) {
+		if err := w.node.Ended(); err != nil {
+			w.t.Fatal(err)
+		}
+		var n corev1.Node
+		if err := w.api.Get(w.ctx(), types.NamespacedName{Name: nodeName}, &n); err != nil {
+			return false, err.Error()
+		}
+		ib, roce := n.Status.Allocatable[ibResource], n.Status.Allocatable[roceResource]
+		return len(n.Spec.Taints) == 0 && isReady(&n) && !ib.IsZero() && !roce.IsZero() && n.Status.NodeInfo.BootID == w.node.BootID(),
+			fmt.Sprint(n.Spec.Taints, n.Status.Allocatable, n.Status.Conditions)
+	})
+	w.fresh = w.vfs()
+}
+
+func isReady(n *corev1.Node) bool {
+	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+// vfs are the node's as text, to be compared.
+func (w *world) vfs() string {
+	w.t.Helper()
+	list, err := w.node.VFs(w.ctx())
+	must(w.t, err)
+	var b strings.Builder
+	for _, vf := range list {
+		fmt.Fprintf(&b, "%+v\n", vf)
+	}
+	return b.String()
+}
+
+// network makes a NAD whose pods get VFs of a resource.
+func (w *world) network(name, resource, config string) {
+	w.t.Helper()
+	w.bed.CreateNAD(w.t, namespace, name, config, map[string]string{"k8s.v1.cni.cncf.io/resourceName": resource})
+}
+
+// rail is a network in a partition.
+func (w *world) rail(name, pkey, subnet string) {
+	w.t.Helper()
+	w.network(name, ibResource, fmt.Sprintf(`{"cniVersion":"1.0.0","name":%q,"type":"ib-sriov","pkey":%q,"link_state":"enable",
+		"rdmaIsolation":true,"ibKubernetesEnabled":true,"ipam":{"type":"host-local","subnet":%q}}`, name, pkey, subnet))
+	// The webhook has it once a pod that is only tried stands at the gate.
+	w.eventually("admission knows "+name, func() (bool, string) {
+		pod := draft("probe", name, ibResource)
+		err := w.api.Create(w.ctx(), pod, client.DryRunAll)
+		return err == nil && len(pod.Spec.SchedulingGates) == 1, fmt.Sprint(err)
+	})
+}
+
+func draft(name, network, vf string) *corev1.Pod {
+	one, no := corev1.ResourceList{corev1.ResourceName(vf): resource.MustParse("1")}, false
+	grace := int64(1)
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Annotations: map[string]string{attach.NetworksAnnotation: network}},
+		Spec: corev1.PodSpec{
+			TerminationGracePeriodSeconds: &grace, AutomountServiceAccountToken: &no,
+			Containers: []corev1.Container{{
+				Name: "main", Image: "localhost/probe:1", ImagePullPolicy: corev1.PullNever,
+				Resources: corev1.ResourceRequirements{Requests: one, Limits: one},
+			}},
+		},
+	}
+}
+
+// pod makes one, and returns it as the API server has it then.
+func (w *world) pod(name, network, vf string) *corev1.Pod {
+	w.t.Helper()
+	pod := draft(name, network, vf)
+	if err := w.api.Create(w.ctx(), pod); err != nil {
+		w.t.Fatalf("creating pod %s: %v", name, err)
+	}
+	return pod
+}
+
+func (w *world) get(name string) (*corev1.Pod, error) {
+	var pod corev1.Pod
+	return &pod, w.api.Get(w.ctx(), types.NamespacedName{Namespace: namespace, Name: name}, &pod)
+}
+
+// sees waits until a pod runs and has said what it sees.
+func (w *world) sees(name string) (s seen.Seen) {
+	w.t.Helper()
+	var uid types.UID
+	w.eventually("pod "+name+" runs", func() (bool, string) {
+		if err := w.node.Ended(); err != nil {
+			w.t.Fatal(err)
+		}
+		pod, err := w.get(name)
+		if err != nil {
+			return false, err.Error()
+		}
+		uid = pod.UID
+		return pod.Status.Phase == corev1.PodRunning, fmt.Sprintf("%s, %v, %+v", pod.Status.Phase, pod.Spec.SchedulingGates, pod.Status.Conditions)
+	})
+	w.eventually("pod "+name+" says what it sees", func() (bool, string) {
+		logs, err := w.node.Control().Read(w.ctx(), fmt.Sprintf("/var/log/pods/%s_%s_%s/main/*.log", namespace, name, uid))
+		must(w.t, err)
+		for _, text := range logs {
+			// The runtime's format: time, stream, "F" for a full line, text.
+			words := strings.SplitN(string(text), " ", 4)
+			if len(words) == 4 && json.Unmarshal([]byte(words[3]), &s) == nil {
+				return true, ""
+			}
+		}
+		return false, fmt.Sprintf("%q", logs)
+	})
+	return s
+}
+
+// guidOf is what the controller wrote into a pod.
+func (w *world) guidOf(name string) guid.GUID {
+	w.t.Helper()
+	pod, err := w.get(name)
+	must(w.t, err)
+	elements, err := attach.ParseAnnotation(namespace, pod.Annotations[attach.NetworksAnnotation])
+	if err != nil || len(elements) != 1 || !elements[0].Configured || elements[0].GUID == 0 {
+		w.t.Fatalf("the networks of pod %s are %s: %v", name, pod.Annotations[attach.NetworksAnnotation], err)
+	}
+	return elements[0].GUID
+}
+
+// members are a partition's in UFM.
+func (w *world) members(pkey string) (guids []string) {
+	w.t.Helper()
+	var answer struct {
+		GUIDs []struct{ GUID string }
+	}
+	text := w.sim.Must("GET", ufm.PKeys+"/"+pkey+"?guids_data=true", "")
+	if err := json.Unmarshal([]byte(text), &answer); err != nil {
+		w.t.Fatalf("partition %s in UFM: %s: %v", pkey, text, err)
+	}
+	for _, m := range answer.GUIDs {
+		guids = append(guids, m.GUID)
+	}
+	return guids
+}
+
+// rows are the ledger's, by GUID.
+func (w *world) rows() map[string]v1alpha1.LedgerRow {
+	w.t.Helper()
+	var list v1alpha1.LedgerList
+	must(w.t, w.api.List(w.ctx(), &list))
+	rows := map[string]v1alpha1.LedgerRow{}
+	for _, l := range list.Items {
+		for _, r := range l.Spec.Rows {
+			rows[r.GUID] = r
+		}
+	}
+	return rows
+}
+
+// vfOf is the VF that a pod got, as the node sees it.
+func (w *world) vfOf(s seen.Seen) vfs.VF {
+	w.t.Helper()
+	list, err := w.node.VFs(w.ctx())
+	must(w.t, err)
+	if len(s.VFs) != 1 {
+		w.t.Fatalf("the device plugin gave the pod %q", s.VFs)
+	}
+	i := slices.IndexFunc(list, func(vf vfs.VF) bool { return vf.PCI == s.VFs[0] })
+	if i < 0 {
+		w.t.Fatalf("the node has no VF %s", s.VFs[0])
+	}
+	return list[i]
+}
+
+func (w *world) deletePod(name string, options ...client.DeleteOption) {
+	w.t.Helper()
+	must(w.t, w.api.Delete(w.ctx(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}, options...))
+	w.eventually("pod "+name+" is gone", func() (bool, string) {
+		pod, err := w.get(name)
+		return client.IgnoreNotFound(err) == nil && err != nil, fmt.Sprintf("%+v", pod.Status)
+	})
+}
+
+// nothingLeft waits until all is as it was when the node had booted: the VFs, the plugins'
+// records and addresses, UFM, the ledger.
+func (w *world) nothingLeft(pkeys ...string) {
+	w.t.Helper()
+	w.eventually("the VFs are as before", func() (bool, string) {
+		now := w.vfs()
+		return now == w.fresh, now
+	})
+	for _, pattern := range []string{"/var/lib/cni/ibfabric/*.json", "/var/lib/cni/networks/rail-*/[0-9]*"} {
+		left, err := w.node.Control().Read(w.ctx(), pattern)
+		if must(w.t, err); len(left) > 0 {
+			w.t.Errorf("the node keeps %q", left)
+		}
+	}
+	for _, pkey := range pkeys {
+		w.eventually("partition "+pkey+" is empty", func() (bool, string) {
+			m := w.members(pkey)
+			return len(m) == 0, fmt.Sprint(m)
+		})
+	}
+	w.eventually("the ledger is empty, once GUIDs were held", func() (bool, string) {
+		rows := w.rows()
+		return len(rows) == 0, fmt.Sprint(rows)
+	})
+}
+
+// showWhy is for a story that has failed.
+func (w *world) showWhy(t *testing.T) {
+	if !t.Failed() {
+		return
+	}
+	t.Logf("the controller and the bridge said, at the end:\n%s", w.log.tail(40))
+	events, err := w.bed.Client().CoreV1().Events(namespace).List(context.Background(), metav1.ListOptions{})
+	if err == nil {
+		for _, e := range events.Items {
+			t.Logf("event: %s %s: %s: %s", e.InvolvedObject.Kind, e.InvolvedObject.Name, e.Reason, e.Message)
+		}
+	}
+	if w.node == nil {
+		return
+	}
+	t.Logf("the node's console ends:\n%s", lastLines(w.node.Console(), 15))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	logs, err := w.node.Control().Read(ctx, "/var/log/*.log")
+	if err != nil {
+		t.Logf("the node's logs: %v", err)
+	}
+	for file, text := range logs {
+		t.Logf("%s ends:\n%s", file, lastLines(string(text), 25))
+	}
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}

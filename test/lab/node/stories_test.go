@@ -1,0 +1,164 @@
+//go:build linux
+
+package node
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ibfabric/ibfabric/test/lab/node/seen"
+)
+
+// TestOnARealNode tells its stories one after the other: they share a cluster and a node.
+func TestOnARealNode(t *testing.T) {
+	if os.Getenv("IBFABRIC_LAB") == "" {
+		t.Skip("SKIPPED: boots a Kubernetes node in a virtual machine; make lab runs it (IBFABRIC_LAB=1)")
+	}
+	stories := []struct {
+		name string
+		tell func(*world)
+	}{
+		{"a pod comes to its partition and leaves nothing behind", (*world).wholeWay},
+		{"two pods in two partitions have each its own PKey", (*world).twoPartitions},
+		{"a RoCE pod gets its VF by the sibling path", (*world).roce},
+		{"the GUID of a lost node's pod stays held until the node is back", (*world).lostNode},
+	}
+	wanted, err := regexp.Compile(os.Getenv("IBFABRIC_LAB_RUN"))
+	must(t, err)
+	stories = slices.DeleteFunc(stories, func(s struct {
+		name string
+		tell func(*world)
+	}) bool {
+		return !wanted.MatchString(s.name)
+	})
+	if len(stories) == 0 {
+		t.Skip("SKIPPED: no story of the node has that name")
+	}
+	kernel := "6.12"
+	if chosen := strings.Fields(os.Getenv("IBFABRIC_LAB_KERNELS")); len(chosen) > 0 {
+		kernel = chosen[0]
+	}
+	t.Run("kernel "+kernel, func(t *testing.T) {
+		w := newWorld(t, kernel)
+		for _, s := range stories {
+			t.Run(s.name, func(t *testing.T) {
+				defer func(outer *testing.T) { w.t = outer }(w.t)
+				w.t = t
+				defer w.showWhy(t)
+				s.tell(w)
+			})
+		}
+	})
+}
+
+func (w *world) wholeWay() {
+	w.rail("rail-a", "0x10", "10.100.1.0/24")
+	pod := w.pod("a", "rail-a", ibResource)
+	if len(pod.Spec.SchedulingGates) != 1 {
+		w.t.Errorf("the pod came without its gate: %v", pod.Spec.SchedulingGates)
+	}
+	s := w.sees("a")
+	g := w.guidOf("a")
+	if m := w.members("0x10"); !slices.Equal(m, []string{g.Hex()}) {
+		w.t.Errorf("UFM has %q in the partition, want %s", m, g.Hex())
+	}
+	if table, err := w.fabric.PKeys(w.ctx(), g); err != nil || !sameEntries(table, 0x7fff, 0x8010) {
+		w.t.Errorf("OpenSM programmed %#04x (%v)", table, err)
+	}
+	// The pod.
+	if len(s.Devices) != 1 {
+		w.t.Fatalf("the pod sees %+v", s.Devices)
+	}
+	d := s.Devices[0]
+	if d.LinkLayer != "InfiniBand" || d.State != "4: ACTIVE" || !sameEntries(d.PKeys, 0x7fff, 0x8010) || !strings.HasSuffix(d.GID, strings.TrimPrefix(g.Sysfs(), "")) {
+		w.t.Errorf("the pod's port is %+v, and its GUID %s", d, g.Sysfs())
+	}
+	w.ownFiles(s.Files)
+	net1 := slices.IndexFunc(s.Netdevs, func(n seen.Netdev) bool { return n.Name == "net1" })
+	if net1 < 0 || !strings.HasSuffix(s.Netdevs[net1].Address, g.String()) || !hasIPIn(s.Netdevs[net1].IPs, "10.100.1.") {
+		w.t.Errorf("the pod's interfaces are %+v", s.Netdevs)
+	}
+	// The node.
+	if vf := w.vfOf(s); vf.PortGUID != g || vf.NodeGUID != g || vf.HasRDMA || vf.HasNetdev {
+		w.t.Errorf("the node still has of the VF: %+v, want only GUID %s at its PF", vf, g)
+	}
+	w.deletePod("a")
+	w.nothingLeft("0x10")
+}
+
+func (w *world) twoPartitions() {
+	w.rail("rail-a", "0x10", "10.100.1.0/24")
+	w.rail("rail-b", "0x20", "10.100.2.0/24")
+	w.pod("a", "rail-a", ibResource)
+	w.pod("b", "rail-b", ibResource)
+	for name, own := range map[string]uint16{"a": 0x8010, "b": 0x8020} {
+		s := w.sees(name)
+		if len(s.Devices) != 1 || !sameEntries(s.Devices[0].PKeys, 0x7fff, own) {
+			w.t.Errorf("pod %s sees %+v, want one device with PKey %#x", name, s.Devices, own)
+		}
+	}
+	if a, b := w.guidOf("a"), w.guidOf("b"); a == b || !slices.Equal(w.members("0x10"), []string{a.Hex()}) || !slices.Equal(w.members("0x20"), []string{b.Hex()}) {
+		w.t.Errorf("a is %s, b is %s; UFM has %q and %q", a, b, w.members("0x10"), w.members("0x20"))
+	}
+	w.deletePod("a")
+	w.deletePod("b")
+	w.nothingLeft("0x10", "0x20")
+}
+
+func (w *world) roce() {
+	w.network("roce", roceResource, `{"cniVersion":"1.0.0","name":"roce","plugins":[
+		{"type":"sriov","vlan":100,"ipam":{"type":"host-local","subnet":"10.100.3.0/24"}},{"type":"rdma"}]}`)
+	if pod := w.pod("c", "roce", roceResource); len(pod.Spec.SchedulingGates) != 0 {
+		w.t.Errorf("a RoCE pod waits at %v", pod.Spec.SchedulingGates)
+	}
+	s := w.sees("c")
+	if len(s.Devices) != 1 || s.Devices[0].LinkLayer != "Ethernet" {
+		w.t.Fatalf("the pod sees %+v", s.Devices)
+	}
+	w.ownFiles(s.Files)
+	vf := w.vfOf(s)
+	net1 := slices.IndexFunc(s.Netdevs, func(n seen.Netdev) bool { return n.Name == "net1" })
+	if net1 < 0 || s.Netdevs[net1].Address != vf.MAC || !hasIPIn(s.Netdevs[net1].IPs, "10.100.3.") {
+		w.t.Errorf("the pod's interfaces are %+v, and the VF is %+v", s.Netdevs, vf)
+	}
+	if vf.VLAN != 100 || vf.HasRDMA || vf.HasNetdev {
+		w.t.Errorf("the node has of the VF: %+v, want only VLAN 100 at its PF", vf)
+	}
+	if rows := w.rows(); len(rows) != 0 {
+		w.t.Errorf("a RoCE pod has a GUID: %v", rows)
+	}
+	w.deletePod("c")
+	w.nothingLeft()
+}
+
+func (w *world) lostNode() {}
+
+// ownFiles wants the device files of one VF, and no other's.
+func (w *world) ownFiles(files []string) {
+	w.t.Helper()
+	kinds := make([]string, len(files))
+	for i, file := range files {
+		kinds[i] = strings.TrimRight(file, "0123456789")
+	}
+	if want := []string{"rdma_cm", "umad", "uverbs"}; !slices.Equal(kinds, want) && !slices.Equal(kinds, []string{"rdma_cm", "uverbs"}) {
+		w.t.Errorf("the pod has the files %q in /dev/infiniband", files)
+	}
+}
+
+// sameEntries compares the entries of a PKey table, in whatever order.
+func sameEntries(table []uint16, want ...uint16) bool {
+	table = slices.DeleteFunc(slices.Clone(table), func(e uint16) bool { return e == 0 })
+	slices.Sort(table)
+	slices.Sort(want)
+	return slices.Equal(table, want)
+}
+
+func hasIPIn(ips []string, prefix string) bool {
+	return slices.ContainsFunc(ips, func(ip string) bool { return strings.HasPrefix(ip, prefix) })
+}
+
+var _ = fmt.Sprint

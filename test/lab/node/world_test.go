@@ -1,0 +1,275 @@
+//go:build linux
+
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/ibfabric/ibfabric/controller"
+	"github.com/ibfabric/ibfabric/test/lab/bridge"
+	"github.com/ibfabric/ibfabric/test/lab/cards"
+	"github.com/ibfabric/ibfabric/test/lab/fabric"
+	"github.com/ibfabric/ibfabric/test/lab/guest"
+	"github.com/ibfabric/ibfabric/test/lab/ufm"
+	"github.com/ibfabric/ibfabric/test/programs"
+	"github.com/ibfabric/ibfabric/test/rig"
+	"github.com/ibfabric/ibfabric/test/testbed"
+)
+
+const (
+	ibResource   = "lab.test/ib"
+	roceResource = "lab.test/roce"
+	nodeName     = "node-1"
+	// hold is short, so that a story sees its end; a node that is silent for longer than
+	// silence is not Ready any more, and is so well before its GUIDs could be given away.
+	hold    = 2 * time.Second
+	silence = 15 * time.Second
+)
+
+// world is all there is: a control plane, a fabric with OpenSM, ufm-sim between the two, the
+// controller, and nodes.
+type world struct {
+	t        *testing.T // of the story that is told
+	bed      *testbed.Cluster
+	api      client.Client
+	fabric   *fabric.Fabric
+	sim      *ufm.Sim
+	launcher *programs.Launcher
+	snapshot *Snapshot
+	dir      string // of our programs
+	log      logBuffer
+	node     *Node
+	fresh    string // its VFs as they were when it had booted
+}
+
+// newWorld starts everything, the slow parts beside each other.
+func newWorld(t *testing.T, kernel string) *world {
+	t.Helper()
+	w := &world{t: t, launcher: programs.NewLauncher(), dir: t.TempDir()}
+	t.Cleanup(w.launcher.Close)
+	tools, err := fabric.Prepare(t.Context(), "")
+	skipIfUnavailable(t, err)
+	if free, err := freeMemory(); err != nil || free < 4<<30 {
+		t.Skipf("SKIPPED: a node needs 4 GiB of free memory, here are %d MiB (%v)", free>>20, err)
+	}
+	var starting sync.WaitGroup
+	var snapshotErr, bedErr error
+	starting.Go(func() {
+		w.snapshot, snapshotErr = Prepare(t.Context(), kernel, func(line string) { fmt.Println(line) })
+	})
+	starting.Go(func() { bedErr = w.startBed() })
+	w.startFabric(tools)
+	starting.Wait()
+	skipIfUnavailable(t, snapshotErr)
+	must(t, bedErr)
+	fmt.Printf("kernel %s: booted %s\n", kernel, w.snapshot.Release())
+	w.startController()
+	t.Cleanup(func() {
+		if w.node != nil {
+			w.node.Kill()
+		}
+	})
+	w.startNode()
+	return w
+}
+
+func skipIfUnavailable(t *testing.T, err error) {
+	t.Helper()
+	if errors.Is(err, guest.ErrUnavailable) || errors.Is(err, fabric.ErrUnavailable) {
+		t.Skipf("SKIPPED: %v", err)
+	}
+	must(t, err)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// freeMemory is what the kernel says that programs can have.
+func freeMemory() (bytes int64, err error) {
+	text, err := os.ReadFile("/proc/meminfo")
+	for line := range strings.Lines(string(text)) {
+		if _, scanErr := fmt.Sscanf(line, "MemAvailable: %d kB", &bytes); scanErr == nil {
+			return bytes << 10, err
+		}
+	}
+	return 0, errors.Join(err, errors.New("/proc/meminfo does not say"))
+}
+
+// startBed runs a control plane, with ibfabric's kinds.
+func (w *world) startBed() error {
+	ctx := w.t.Context()
+	if err := programs.Build(ctx, w.dir, false, "cmd/ibfabric-controller", "cmd/ibfabric-cni", "test/lab/node/inside"); err != nil {
+		return err
+	}
+	var err error
+	w.bed, err = testbed.Run(ctx, filepath.Join(w.dir, "bed"), testbed.WithScheduler(),
+		testbed.WithControllerManagerFlags("--node-monitor-period=1s", "--node-monitor-grace-period="+silence.String()))
+	if err != nil {
+		return err
+	}
+	w.t.Cleanup(w.bed.Stop)
+	config := w.bed.Config()
+	scheme, err := controller.Scheme()
+	if err != nil {
+		return err
+	}
+	if w.api, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+		return err
+	}
+	return rig.InstallKinds(ctx, w.bed)
+}
+
+// startFabric runs OpenSM on a host with a port for each InfiniBand VF, and ufm-sim before it.
+func (w *world) startFabric(tools *fabric.Tools) {
+	w.t.Helper()
+	var err error
+	w.fabric, err = fabric.New(w.t.Context(), tools, fabric.Config{Topology: fabric.Topology{Leaves: 2, Spines: 1, Hosts: 1, VFs: cards.PerPF}})
+	must(w.t, err)
+	w.t.Cleanup(w.fabric.Close)
+	w.sim = ufm.New(w.t, w.fabric)
+	must(w.t, w.fabric.StartSM(w.t.Context()))
+}
+
+// startController runs it as it is shipped, admission and all, under its own account.
+func (w *world) startController() {
+	w.t.Helper()
+	const namespace = "kube-system"
+	port := freePort(w.t)
+	must(w.t, rig.InstallAdmission(w.t.Context(), w.bed, namespace, port))
+	account := "system:serviceaccount:" + namespace + ":ibfabric-controller"
+	w.grant(account, rbacv1.PolicyRule{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}})
+	kubeconfig, err := w.bed.KubeconfigFor(account, "system:serviceaccounts", "system:serviceaccounts:"+namespace)
+	must(w.t, err)
+	u, err := url.Parse(w.sim.URL())
+	must(w.t, err)
+	p, err := w.launcher.Start(programs.Command{
+		Program: filepath.Join(w.dir, "ibfabric-controller"), Out: &w.log,
+		Args: []string{
+			"--admission", fmt.Sprintf("--webhook-port=%d", port), "--health-address=0", "--sync-period=1s", "--hold=" + hold.String(),
+			"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms", "--ufm-timeout=3s",
+		},
+		Env: []string{
+			"KUBECONFIG=" + kubeconfig, "UFM_HTTP_SCHEMA=http", "UFM_ADDRESS=" + u.Hostname(), "UFM_PORT=" + u.Port(),
+			"UFM_USERNAME=" + ufm.User, "UFM_PASSWORD=" + ufm.Password, "TMPDIR=" + w.dir,
+		},
+	})
+	must(w.t, err)
+	w.t.Cleanup(p.Kill)
+}
+
+// grant gives a user rights in the whole cluster.
+func (w *world) grant(user string, rules ...rbacv1.PolicyRule) {
+	w.t.Helper()
+	name := "lab-" + strings.ReplaceAll(user, ":", "-")
+	for _, object := range []client.Object{
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules},
+		&rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
+		},
+	} {
+		must(w.t, client.IgnoreAlreadyExists(w.api.Create(w.t.Context(), object)))
+	}
+}
+
+// startNode restores the node, joins it to cluster and fabric, and waits until pods can come.
+func (w *world) startNode() {
+	w.t.Helper()
+	// What Multus' own manifest grants.
+	w.grant("multus",
+		rbacv1.PolicyRule{APIGroups: []string{"k8s.cni.cncf.io"}, Resources: []string{"*"}, Verbs: []string{"*"}},
+		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods", "pods/status"}, Verbs: []string{"get", "list", "update", "watch"}},
+		rbacv1.PolicyRule{APIGroups: []string{"", "events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch", "update"}})
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	n, err := w.snapshot.Restore(ctx, Config{
+		Name: nodeName, Number: 1,
+		Kubelet: w.identity("system:node:"+nodeName, "system:nodes"), Multus: w.identity("multus"),
+		Inside: filepath.Join(w.dir, "inside"), CNI: filepath.Join(w.dir, "ibfabric-cni"),
+		Resources: map[string]int{ibResource: InfiniBandCard, roceResource: RoCECard},
+	})
+	must(w.t, err)
+	w.node = n
+	must(w.t, errors.Join(n.Start(ctx), n.Ended()))
+	w.bridge(n)
+	w.usable()
+	fmt.Printf("lab: node %s can run pods %s after it was restored\n", nodeName, time.Since(begun).Round(100*time.Millisecond))
+}
+
+// identity is a user of the API server's.
+func (w *world) identity(user string, groups ...string) Identity {
+	w.t.Helper()
+	file, err := w.bed.KubeconfigFor(user, groups...)
+	must(w.t, err)
+	config, err := clientcmd.BuildConfigFromFlags("", file)
+	must(w.t, err)
+	return config
+}
+
+// bridge joins a node's cards to the fabric, for as long as the node lives.
+func (w *world) bridge(n *Node) {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	hca, err := bridge.NewClient(ctx, n.Line())
+	must(w.t, err)
+	b := bridge.Bridge{Fabric: w.fabric, HCA: hca, Name: func(vf int) string { return fabric.VFName(0, vf) }, Log: w.log.say}
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx) }()
+	go func() {
+		<-n.Done()
+		cancel()
+		<-ended
+	}()
+}
+
+// logBuffer takes what the controller and the bridge say.
+type logBuffer struct {
+	mu sync.Mutex // protects b
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) say(line string) { fmt.Fprintln(l, "bridge:", line) }
+
+func (l *logBuffer) tail(lines int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := strings.Split(strings.TrimSpace(l.b.String()), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// freePort is one that nobody listens on now.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
