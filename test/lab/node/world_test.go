@@ -20,7 +20,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/go-logr/logr"
 	"github.com/ibfabric/ibfabric/controller"
 	"github.com/ibfabric/ibfabric/test/lab/bridge"
 	"github.com/ibfabric/ibfabric/test/lab/cards"
@@ -41,6 +43,11 @@ const (
 	hold    = 2 * time.Second
 	silence = 15 * time.Second
 )
+
+func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard())
+	os.Exit(m.Run())
+}
 
 // world is all there is: a control plane, a fabric with OpenSM, ufm-sim between the two, the
 // controller, and nodes.
