@@ -53,15 +53,20 @@ func (w *world) usable() {
 		if err := w.node.Ended(); err != nil {
 			w.t.Fatal(err)
 		}
-		var n corev1.Node
-		if err := w.api.Get(w.ctx(), types.NamespacedName{Name: nodeName}, &n); err != nil {
-			return false, err.Error()
-		}
+		n := w.nodeObject()
 		ib, roce := n.Status.Allocatable[ibResource], n.Status.Allocatable[roceResource]
-		return len(n.Spec.Taints) == 0 && isReady(&n) && !ib.IsZero() && !roce.IsZero() && n.Status.NodeInfo.BootID == w.node.BootID(),
+		return len(n.Spec.Taints) == 0 && isReady(n) && !ib.IsZero() && !roce.IsZero() && n.Status.NodeInfo.BootID == w.node.BootID(),
 			fmt.Sprint(n.Spec.Taints, n.Status.Allocatable, n.Status.Conditions)
 	})
 	w.fresh = w.vfs()
+}
+
+// nodeObject is what the API server has of the node; empty before it has joined.
+func (w *world) nodeObject() *corev1.Node {
+	w.t.Helper()
+	var n corev1.Node
+	must(w.t, client.IgnoreNotFound(w.api.Get(w.ctx(), types.NamespacedName{Name: nodeName}, &n)))
+	return &n
 }
 
 func isReady(n *corev1.Node) bool {
@@ -173,11 +178,20 @@ func (w *world) guidOf(name string) guid.GUID {
 	return elements[0].GUID
 }
 
-// members are a partition's in UFM.
-func (w *world) members(pkey string) (guids []string) {
+// membersBecome waits until UFM has exactly these in a partition.
+func (w *world) membersBecome(pkey string, want ...guid.GUID) {
+	w.t.Helper()
+	slices.Sort(want)
+	w.eventually(fmt.Sprintf("partition %s has %d members", pkey, len(want)), func() (bool, string) {
+		have := w.members(pkey)
+		return slices.Equal(have, want), fmt.Sprintf("%v, want %v", have, want)
+	})
+}
+
+func (w *world) members(pkey string) (guids []guid.GUID) {
 	w.t.Helper()
 	var answer struct {
-		GUIDs []struct{ GUID string }
+		GUIDs []struct{ GUID guid.GUID }
 	}
 	text := w.sim.Must("GET", ufm.PKeys+"/"+pkey+"?guids_data=true", "")
 	if err := json.Unmarshal([]byte(text), &answer); err != nil {
@@ -186,6 +200,7 @@ func (w *world) members(pkey string) (guids []string) {
 	for _, m := range answer.GUIDs {
 		guids = append(guids, m.GUID)
 	}
+	slices.Sort(guids)
 	return guids
 }
 
@@ -242,10 +257,7 @@ func (w *world) nothingLeft(pkeys ...string) {
 		}
 	}
 	for _, pkey := range pkeys {
-		w.eventually("partition "+pkey+" is empty", func() (bool, string) {
-			m := w.members(pkey)
-			return len(m) == 0, fmt.Sprint(m)
-		})
+		w.membersBecome(pkey)
 	}
 	w.eventually("the ledger is empty, once GUIDs were held", func() (bool, string) {
 		rows := w.rows()

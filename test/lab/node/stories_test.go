@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
 	"github.com/ibfabric/ibfabric/test/lab/node/seen"
 )
 
@@ -63,9 +66,7 @@ func (w *world) wholeWay() {
 	}
 	s := w.sees("a")
 	g := w.guidOf("a")
-	if m := w.members("0x10"); !slices.Equal(m, []string{g.Hex()}) {
-		w.t.Errorf("UFM has %q in the partition, want %s", m, g.Hex())
-	}
+	w.membersBecome("0x10", g)
 	if table, err := w.fabric.PKeys(w.ctx(), g); err != nil || !sameEntries(table, 0x7fff, 0x8010) {
 		w.t.Errorf("OpenSM programmed %#04x (%v)", table, err)
 	}
@@ -74,7 +75,7 @@ func (w *world) wholeWay() {
 		w.t.Fatalf("the pod sees %+v", s.Devices)
 	}
 	d := s.Devices[0]
-	if d.LinkLayer != "InfiniBand" || d.State != "4: ACTIVE" || !sameEntries(d.PKeys, 0x7fff, 0x8010) || !strings.HasSuffix(d.GID, strings.TrimPrefix(g.Sysfs(), "")) {
+	if d.LinkLayer != "InfiniBand" || d.State != "4: ACTIVE" || !sameEntries(d.PKeys, 0x7fff, 0x8010) || !strings.HasSuffix(d.GID, g.Sysfs()) {
 		w.t.Errorf("the pod's port is %+v, and its GUID %s", d, g.Sysfs())
 	}
 	w.ownFiles(s.Files)
@@ -101,9 +102,8 @@ func (w *world) twoPartitions() {
 			w.t.Errorf("pod %s sees %+v, want one device with PKey %#x", name, s.Devices, own)
 		}
 	}
-	if a, b := w.guidOf("a"), w.guidOf("b"); a == b || !slices.Equal(w.members("0x10"), []string{a.Hex()}) || !slices.Equal(w.members("0x20"), []string{b.Hex()}) {
-		w.t.Errorf("a is %s, b is %s; UFM has %q and %q", a, b, w.members("0x10"), w.members("0x20"))
-	}
+	w.membersBecome("0x10", w.guidOf("a"))
+	w.membersBecome("0x20", w.guidOf("b"))
 	w.deletePod("a")
 	w.deletePod("b")
 	w.nothingLeft("0x10", "0x20")
@@ -135,7 +135,44 @@ func (w *world) roce() {
 	w.nothingLeft()
 }
 
-func (w *world) lostNode() {}
+func (w *world) lostNode() {
+	w.rail("rail-a", "0x10", "10.100.1.0/24")
+	w.rail("rail-b", "0x20", "10.100.2.0/24")
+	w.pod("lost", "rail-a", ibResource)
+	w.sees("lost")
+	g := w.guidOf("lost")
+	boot := w.node.BootID()
+
+	w.node.Kill()
+	w.eventually("the node is not Ready", func() (bool, string) {
+		n := w.nodeObject()
+		return !isReady(n), fmt.Sprint(n.Status.Conditions)
+	})
+	w.deletePod("lost", client.GracePeriodSeconds(0))
+	w.membersBecome("0x10")
+	// Another pod's life is long enough for the hold: it never had a node.
+	w.pod("brief", "rail-b", ibResource)
+	w.eventually("pod brief goes on", func() (bool, string) {
+		pod, err := w.get("brief")
+		return err == nil && len(pod.Spec.SchedulingGates) == 0, fmt.Sprint(pod.Spec.SchedulingGates, err)
+	})
+	brief := w.guidOf("brief")
+	if brief == g {
+		w.t.Errorf("pod brief got %s, which the lost node may still use", g)
+	}
+	w.deletePod("brief", client.GracePeriodSeconds(0))
+	w.eventually("the GUID of pod brief is free again", func() (bool, string) {
+		rows := w.rows()
+		_, there := rows[brief.String()]
+		return !there, fmt.Sprint(rows)
+	})
+	if row := w.rows()[g.String()]; row.State != v1alpha1.Held || row.Node != nodeName || row.BootID != boot {
+		w.t.Errorf("the row of the lost node's GUID is %+v, want it held for boot %s", row, boot)
+	}
+
+	w.startNode()
+	w.nothingLeft("0x10", "0x20")
+}
 
 // ownFiles wants the device files of one VF, and no other's.
 func (w *world) ownFiles(files []string) {
@@ -160,5 +197,3 @@ func sameEntries(table []uint16, want ...uint16) bool {
 func hasIPIn(ips []string, prefix string) bool {
 	return slices.ContainsFunc(ips, func(ip string) bool { return strings.HasPrefix(ip, prefix) })
 }
-
-var _ = fmt.Sprint
