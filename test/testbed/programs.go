@@ -11,7 +11,7 @@ import (
 // NodePrograms are what a real node needs that the test bed can build: the kubelet, Multus
 // and the CNI plugins that come with it.
 func NodePrograms() []string {
-	return []string{"kubelet", "multus", "bridge", "loopback", "host-local", "static"}
+	return []string{"kubelet", "multus", "bridge", "loopback", "host-local"}
 }
 
 // Programs gives the paths of programs of the test bed's, by name; `go run

@@ -166,6 +166,9 @@ func (n *Node) Control() *control.Client { return n.control }
 // Line is the other end of the node's bridge; see test/lab/bridge.
 func (n *Node) Line() net.Conn { return n.live.Line }
 
+// Name is the node's.
+func (n *Node) Name() string { return n.config.Name }
+
 // BootID is what the node shows of this boot.
 func (n *Node) BootID() string { return n.bootID }
 

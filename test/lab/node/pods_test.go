@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,26 +45,23 @@ func (w *world) eventually(what string, so func() (bool, string)) {
 
 func (w *world) ctx() context.Context { return w.t.Context() }
 
-// usable waits until the scheduler can give the node pods, and the node VFs.
-func (w *world) usable() {
+// usable waits until the scheduler can give a node pods, and the node VFs.
+func (w *world) usable(n *Node) {
 	w.t.Helper()
-	w.eventually("the node is Ready and has VFs", func() (bool, string) {
-		if err := w.node.Ended(); err != nil {
-			w.t.Fatal(err)
-		}
-		n := w.nodeObject()
-		ib, roce := n.Status.Allocatable[ibResource], n.Status.Allocatable[roceResource]
-		return len(n.Spec.Taints) == 0 && isReady(n) && !ib.IsZero() && !roce.IsZero() && n.Status.NodeInfo.BootID == w.node.BootID(),
-			fmt.Sprint(n.Spec.Taints, n.Status.Allocatable, n.Status.Conditions)
+	w.eventually("node "+n.Name()+" is Ready and has VFs", func() (bool, string) {
+		must(w.t, n.Ended())
+		o := w.object(n.Name())
+		ib, roce := o.Status.Allocatable[ibResource], o.Status.Allocatable[roceResource]
+		return len(o.Spec.Taints) == 0 && isReady(o) && !ib.IsZero() && !roce.IsZero() && o.Status.NodeInfo.BootID == n.BootID(),
+			fmt.Sprint(o.Spec.Taints, o.Status.Allocatable, o.Status.Conditions)
 	})
-	w.fresh = w.vfs()
 }
 
-// nodeObject is what the API server has of the node; empty before it has joined.
-func (w *world) nodeObject() *corev1.Node {
+// object is what the API server has of a node; empty before it has joined.
+func (w *world) object(node string) *corev1.Node {
 	w.t.Helper()
 	var n corev1.Node
-	must(w.t, client.IgnoreNotFound(w.api.Get(w.ctx(), types.NamespacedName{Name: nodeName}, &n)))
+	must(w.t, client.IgnoreNotFound(w.api.Get(w.ctx(), types.NamespacedName{Name: node}, &n)))
 	return &n
 }
 
@@ -75,10 +71,10 @@ func isReady(n *corev1.Node) bool {
 	})
 }
 
-// vfs are the node's as text, to be compared.
-func (w *world) vfs() string {
+// vfs are a node's as text, to be compared.
+func (w *world) vfs(n *Node) string {
 	w.t.Helper()
-	list, err := w.node.VFs(w.ctx())
+	list, err := n.VFs(w.ctx())
 	must(w.t, err)
 	var b strings.Builder
 	for _, vf := range list {
@@ -87,17 +83,33 @@ func (w *world) vfs() string {
 	return b.String()
 }
 
+// nodeOf is where a pod runs.
+func (w *world) nodeOf(pod string) *Node {
+	w.t.Helper()
+	p, err := w.get(pod)
+	must(w.t, err)
+	at := w.nodes[p.Spec.NodeName]
+	if at == nil {
+		w.t.Fatalf("pod %s runs on %q", pod, p.Spec.NodeName)
+	}
+	return at.Node
+}
+
 // network makes a NAD whose pods get VFs of a resource.
 func (w *world) network(name, resource, config string) {
 	w.t.Helper()
 	w.bed.CreateNAD(w.t, namespace, name, config, map[string]string{"k8s.v1.cni.cncf.io/resourceName": resource})
 }
 
-// rail is a network in a partition.
+// rail is a network in a partition, with addresses unless the subnet is "".
 func (w *world) rail(name, pkey, subnet string) {
 	w.t.Helper()
+	ipam := ""
+	if subnet != "" {
+		ipam = fmt.Sprintf(`,"ipam":{"type":"host-local","subnet":%q}`, subnet)
+	}
 	w.network(name, ibResource, fmt.Sprintf(`{"cniVersion":"1.0.0","name":%q,"type":"ib-sriov","pkey":%q,"link_state":"enable",
-		"rdmaIsolation":true,"ibKubernetesEnabled":true,"ipam":{"type":"host-local","subnet":%q}}`, name, pkey, subnet))
+		"rdmaIsolation":true,"ibKubernetesEnabled":true%s}`, name, pkey, ipam))
 	// The webhook has it once a pod that is only tried stands at the gate.
 	w.eventually("admission knows "+name, func() (bool, string) {
 		pod := draft("probe", name, ibResource)
@@ -122,9 +134,12 @@ func draft(name, network, vf string) *corev1.Pod {
 }
 
 // pod makes one, and returns it as the API server has it then.
-func (w *world) pod(name, network, vf string) *corev1.Pod {
+func (w *world) pod(name, network, vf string, edit ...func(*corev1.Pod)) *corev1.Pod {
 	w.t.Helper()
 	pod := draft(name, network, vf)
+	for _, e := range edit {
+		e(pod)
+	}
 	if err := w.api.Create(w.ctx(), pod); err != nil {
 		w.t.Fatalf("creating pod %s: %v", name, err)
 	}
@@ -141,18 +156,17 @@ func (w *world) sees(name string) (s seen.Seen) {
 	w.t.Helper()
 	var uid types.UID
 	w.eventually("pod "+name+" runs", func() (bool, string) {
-		if err := w.node.Ended(); err != nil {
-			w.t.Fatal(err)
+		for _, n := range w.nodes {
+			must(w.t, n.Ended())
 		}
 		pod, err := w.get(name)
-		if err != nil {
-			return false, err.Error()
-		}
+		must(w.t, err)
 		uid = pod.UID
 		return pod.Status.Phase == corev1.PodRunning, fmt.Sprintf("%s, %v, %+v", pod.Status.Phase, pod.Spec.SchedulingGates, pod.Status.Conditions)
 	})
+	n := w.nodeOf(name)
 	w.eventually("pod "+name+" says what it sees", func() (bool, string) {
-		logs, err := w.node.Control().Read(w.ctx(), fmt.Sprintf("/var/log/pods/%s_%s_%s/main/*.log", namespace, name, uid))
+		logs, err := n.Control().Read(w.ctx(), fmt.Sprintf("/var/log/pods/%s_%s_%s/main/*.log", namespace, name, uid))
 		must(w.t, err)
 		for _, text := range logs {
 			// The runtime's format: time, stream, "F" for a full line, text.
@@ -219,9 +233,9 @@ func (w *world) rows() map[string]v1alpha1.LedgerRow {
 }
 
 // vfOf is the VF that a pod got, as the node sees it.
-func (w *world) vfOf(s seen.Seen) vfs.VF {
+func (w *world) vfOf(pod string, s seen.Seen) vfs.VF {
 	w.t.Helper()
-	list, err := w.node.VFs(w.ctx())
+	list, err := w.nodeOf(pod).VFs(w.ctx())
 	must(w.t, err)
 	if len(s.VFs) != 1 {
 		w.t.Fatalf("the device plugin gave the pod %q", s.VFs)
@@ -242,18 +256,28 @@ func (w *world) deletePod(name string, options ...client.DeleteOption) {
 	})
 }
 
-// nothingLeft waits until all is as it was when the node had booted: the VFs, the plugins'
+// kept are the files that ibfabric's plugins and IPAM keep of attachments.
+func (w *world) kept(n *Node) (files []string) {
+	w.t.Helper()
+	for _, pattern := range []string{"/var/lib/cni/ibfabric/*.json", "/var/lib/cni/networks/r*/[0-9]*"} {
+		found, err := n.Control().Read(w.ctx(), pattern)
+		must(w.t, err)
+		files = append(files, sorted(found)...)
+	}
+	return files
+}
+
+// nothingLeft waits until all is as it was when the nodes had booted: the VFs, the plugins'
 // records and addresses, UFM, the ledger.
 func (w *world) nothingLeft(pkeys ...string) {
 	w.t.Helper()
-	w.eventually("the VFs are as before", func() (bool, string) {
-		now := w.vfs()
-		return now == w.fresh, now
-	})
-	for _, pattern := range []string{"/var/lib/cni/ibfabric/*.json", "/var/lib/cni/networks/rail-*/[0-9]*"} {
-		left, err := w.node.Control().Read(w.ctx(), pattern)
-		if must(w.t, err); len(left) > 0 {
-			w.t.Errorf("the node keeps %q", left)
+	for name, n := range w.nodes {
+		w.eventually("the VFs of "+name+" are as before", func() (bool, string) {
+			now := w.vfs(n.Node)
+			return now == n.fresh, now
+		})
+		if left := w.kept(n.Node); len(left) > 0 {
+			w.t.Errorf("%s keeps %q", name, left)
 		}
 	}
 	for _, pkey := range pkeys {
@@ -263,36 +287,4 @@ func (w *world) nothingLeft(pkeys ...string) {
 		rows := w.rows()
 		return len(rows) == 0, fmt.Sprint(rows)
 	})
-}
-
-// showWhy is for a story that has failed.
-func (w *world) showWhy(t *testing.T) {
-	if !t.Failed() {
-		return
-	}
-	t.Logf("the controller and the bridge said, at the end:\n%s", w.log.tail(40))
-	events, err := w.bed.Client().CoreV1().Events(namespace).List(context.Background(), metav1.ListOptions{})
-	if err == nil {
-		for _, e := range events.Items {
-			t.Logf("event: %s %s: %s: %s", e.InvolvedObject.Kind, e.InvolvedObject.Name, e.Reason, e.Message)
-		}
-	}
-	if w.node == nil {
-		return
-	}
-	t.Logf("the node's console ends:\n%s", lastLines(w.node.Console(), 15))
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	logs, err := w.node.Control().Read(ctx, "/var/log/*.log")
-	if err != nil {
-		t.Logf("the node's logs: %v", err)
-	}
-	for file, text := range logs {
-		t.Logf("%s ends:\n%s", file, lastLines(string(text), 25))
-	}
-}
-
-func lastLines(text string, n int) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

@@ -10,9 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
+	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/test/lab/node/seen"
 )
 
@@ -28,6 +31,7 @@ func TestOnARealNode(t *testing.T) {
 		{"a pod comes to its partition and leaves nothing behind", (*world).wholeWay},
 		{"two pods in two partitions have each its own PKey", (*world).twoPartitions},
 		{"a RoCE pod gets its VF by the sibling path", (*world).roce},
+		{"pods of two nodes meet in one partition", (*world).twoNodes},
 		{"the GUID of a lost node's pod stays held until the node is back", (*world).lostNode},
 	}
 	wanted, err := regexp.Compile(os.Getenv("IBFABRIC_LAB_RUN"))
@@ -84,8 +88,11 @@ func (w *world) wholeWay() {
 		w.t.Errorf("the pod's interfaces are %+v", s.Netdevs)
 	}
 	// The node.
-	if vf := w.vfOf(s); vf.PortGUID != g || vf.NodeGUID != g || vf.HasRDMA || vf.HasNetdev {
+	if vf := w.vfOf("a", s); vf.PortGUID != g || vf.NodeGUID != g || vf.HasRDMA || vf.HasNetdev {
 		w.t.Errorf("the node still has of the VF: %+v, want only GUID %s at its PF", vf, g)
+	}
+	if files := w.kept(w.nodeOf("a")); len(files) != 2 {
+		w.t.Errorf("the node keeps %q of the pod, want a record and an address", files)
 	}
 	w.deletePod("a")
 	w.nothingLeft("0x10")
@@ -120,7 +127,7 @@ func (w *world) roce() {
 		w.t.Fatalf("the pod sees %+v", s.Devices)
 	}
 	w.ownFiles(s.Files)
-	vf := w.vfOf(s)
+	vf := w.vfOf("c", s)
 	net1 := slices.IndexFunc(s.Netdevs, func(n seen.Netdev) bool { return n.Name == "net1" })
 	if net1 < 0 || s.Netdevs[net1].Address != vf.MAC || !hasIPIn(s.Netdevs[net1].IPs, "10.100.3.") {
 		w.t.Errorf("the pod's interfaces are %+v, and the VF is %+v", s.Netdevs, vf)
@@ -141,12 +148,12 @@ func (w *world) lostNode() {
 	w.pod("lost", "rail-a", ibResource)
 	w.sees("lost")
 	g := w.guidOf("lost")
-	boot := w.node.BootID()
+	n := w.nodeOf("lost")
 
-	w.node.Kill()
+	n.Kill()
 	w.eventually("the node is not Ready", func() (bool, string) {
-		n := w.nodeObject()
-		return !isReady(n), fmt.Sprint(n.Status.Conditions)
+		o := w.object(n.Name())
+		return !isReady(o), fmt.Sprint(o.Status.Conditions)
 	})
 	w.deletePod("lost", client.GracePeriodSeconds(0))
 	w.membersBecome("0x10")
@@ -166,12 +173,39 @@ func (w *world) lostNode() {
 		_, there := rows[brief.String()]
 		return !there, fmt.Sprint(rows)
 	})
-	if row := w.rows()[g.String()]; row.State != v1alpha1.Held || row.Node != nodeName || row.BootID != boot {
-		w.t.Errorf("the row of the lost node's GUID is %+v, want it held for boot %s", row, boot)
+	if row := w.rows()[g.String()]; row.State != v1alpha1.Held || row.Node != n.Name() || row.BootID != n.BootID() {
+		w.t.Errorf("the row of the lost node's GUID is %+v, want it held for boot %s", row, n.BootID())
 	}
 
-	w.startNode()
+	w.startNode(1)
 	w.nothingLeft("0x10", "0x20")
+}
+
+func (w *world) twoNodes() {
+	w.needsMemory(5 << 30)
+	second := w.startNode(2)
+	w.rail("rail-c", "0x30", "")
+	for _, name := range []string{"node-1", "node-2"} {
+		w.pod("on-"+name, "rail-c", ibResource, func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{corev1.LabelHostname: name} })
+	}
+	var guids []guid.GUID
+	for _, name := range []string{"on-node-1", "on-node-2"} {
+		if s := w.sees(name); len(s.Devices) != 1 || !sameEntries(s.Devices[0].PKeys, 0x7fff, 0x8030) {
+			w.t.Errorf("pod %s sees %+v", name, s.Devices)
+		}
+		guids = append(guids, w.guidOf(name))
+	}
+	w.membersBecome("0x30", guids...)
+	w.deletePod("on-node-1")
+	w.membersBecome("0x30", guids[1])
+	if table, err := w.fabric.PKeys(w.ctx(), guids[1]); err != nil || !sameEntries(table, 0x7fff, 0x8030) {
+		w.t.Errorf("the port of the pod that stays has %#04x (%v)", table, err)
+	}
+	w.deletePod("on-node-2")
+	w.nothingLeft("0x30")
+	second.Kill()
+	delete(w.nodes, second.Name())
+	must(w.t, w.api.Delete(w.ctx(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: second.Name()}}))
 }
 
 // ownFiles wants the device files of one VF, and no other's.

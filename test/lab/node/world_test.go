@@ -37,7 +37,6 @@ import (
 const (
 	ibResource   = "lab.test/ib"
 	roceResource = "lab.test/roce"
-	nodeName     = "node-1"
 	// hold is short, so that a story sees its end; a node that is silent for longer than
 	// silence is not Ready any more, and is so well before its GUIDs could be given away.
 	hold    = 2 * time.Second
@@ -61,20 +60,23 @@ type world struct {
 	snapshot *Snapshot
 	dir      string // of our programs
 	log      logBuffer
-	node     *Node
-	fresh    string // its VFs as they were when it had booted
+	nodes    map[string]*place // that run, or did
+}
+
+// place is a node, and its VFs as they were when it had booted.
+type place struct {
+	*Node
+	fresh string
 }
 
 // newWorld starts everything, the slow parts beside each other.
 func newWorld(t *testing.T, kernel string) *world {
 	t.Helper()
-	w := &world{t: t, launcher: programs.NewLauncher(), dir: t.TempDir()}
+	w := &world{t: t, launcher: programs.NewLauncher(), dir: t.TempDir(), nodes: map[string]*place{}}
 	t.Cleanup(w.launcher.Close)
 	tools, err := fabric.Prepare(t.Context(), "")
 	skipIfUnavailable(t, err)
-	if free, err := freeMemory(); err != nil || free < 4<<30 {
-		t.Skipf("SKIPPED: a node needs 4 GiB of free memory, here are %d MiB (%v)", free>>20, err)
-	}
+	w.needsMemory(4 << 30)
 	var starting sync.WaitGroup
 	var snapshotErr, bedErr error
 	starting.Go(func() {
@@ -88,11 +90,11 @@ func newWorld(t *testing.T, kernel string) *world {
 	fmt.Printf("kernel %s: booted %s\n", kernel, w.snapshot.Release())
 	w.startController()
 	t.Cleanup(func() {
-		if w.node != nil {
-			w.node.Kill()
+		for _, n := range w.nodes {
+			n.Kill()
 		}
 	})
-	w.startNode()
+	w.startNode(1)
 	return w
 }
 
@@ -108,6 +110,14 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// needsMemory is for a guest of 2 GiB, and for what it is tested with.
+func (w *world) needsMemory(bytes int64) {
+	w.t.Helper()
+	if free, err := freeMemory(); err != nil || free < bytes {
+		w.t.Skipf("SKIPPED: %d MiB of free memory are needed, here are %d (%v)", bytes>>20, free>>20, err)
 	}
 }
 
@@ -146,11 +156,14 @@ func (w *world) startBed() error {
 	return rig.InstallKinds(ctx, w.bed)
 }
 
-// startFabric runs OpenSM on a host with a port for each InfiniBand VF, and ufm-sim before it.
+// maxNodes is how many hosts the fabric has, each on a leaf of its own.
+const maxNodes = 2
+
+// startFabric runs OpenSM on hosts with a port for each InfiniBand VF, and ufm-sim before it.
 func (w *world) startFabric(tools *fabric.Tools) {
 	w.t.Helper()
 	var err error
-	w.fabric, err = fabric.New(w.t.Context(), tools, fabric.Config{Topology: fabric.Topology{Leaves: 2, Spines: 1, Hosts: 1, VFs: cards.PerPF}})
+	w.fabric, err = fabric.New(w.t.Context(), tools, fabric.Config{Topology: fabric.Topology{Leaves: maxNodes, Spines: 1, Hosts: 1, VFs: cards.PerPF}})
 	must(w.t, err)
 	w.t.Cleanup(w.fabric.Close)
 	w.sim = ufm.New(w.t, w.fabric)
@@ -200,29 +213,31 @@ func (w *world) grant(user string, rules ...rbacv1.PolicyRule) {
 	}
 }
 
-// startNode restores the node, joins it to cluster and fabric, and waits until pods can come.
-func (w *world) startNode() {
+// startNode restores a node, joins it to cluster and fabric, and waits until pods can come.
+func (w *world) startNode(number int) *Node {
 	w.t.Helper()
 	// What Multus' own manifest grants.
 	w.grant("multus",
 		rbacv1.PolicyRule{APIGroups: []string{"k8s.cni.cncf.io"}, Resources: []string{"*"}, Verbs: []string{"*"}},
 		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods", "pods/status"}, Verbs: []string{"get", "list", "update", "watch"}},
 		rbacv1.PolicyRule{APIGroups: []string{"", "events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch", "update"}})
-	begun := time.Now()
+	begun, name := time.Now(), fmt.Sprintf("node-%d", number)
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	n, err := w.snapshot.Restore(ctx, Config{
-		Name: nodeName, Number: 1,
-		Kubelet: w.identity("system:node:"+nodeName, "system:nodes"), Multus: w.identity("multus"),
+		Name: name, Number: number,
+		Kubelet: w.identity("system:node:"+name, "system:nodes"), Multus: w.identity("multus"),
 		Inside: filepath.Join(w.dir, "inside"), CNI: filepath.Join(w.dir, "ibfabric-cni"),
 		Resources: map[string]int{ibResource: InfiniBandCard, roceResource: RoCECard},
 	})
 	must(w.t, err)
-	w.node = n
+	w.nodes[name] = &place{Node: n}
 	must(w.t, errors.Join(n.Start(ctx), n.Ended()))
-	w.bridge(n)
-	w.usable()
-	fmt.Printf("lab: node %s can run pods %s after it was restored\n", nodeName, time.Since(begun).Round(100*time.Millisecond))
+	w.bridge(n, number-1)
+	w.usable(n)
+	w.nodes[name].fresh = w.vfs(n)
+	fmt.Printf("lab: %s can run pods %s after it was restored\n", name, time.Since(begun).Round(100*time.Millisecond))
+	return n
 }
 
 // identity is a user of the API server's.
@@ -235,13 +250,13 @@ func (w *world) identity(user string, groups ...string) Identity {
 	return config
 }
 
-// bridge joins a node's cards to the fabric, for as long as the node lives.
-func (w *world) bridge(n *Node) {
+// bridge joins a node's cards to a host of the fabric, for as long as the node lives.
+func (w *world) bridge(n *Node, host int) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	hca, err := bridge.NewClient(ctx, n.Line())
 	must(w.t, err)
-	b := bridge.Bridge{Fabric: w.fabric, HCA: hca, Name: func(vf int) string { return fabric.VFName(0, vf) }, Log: w.log.say}
+	b := bridge.Bridge{Fabric: w.fabric, HCA: hca, Name: func(vf int) string { return fabric.VFName(host, vf) }, Log: w.log.say}
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(ctx) }()
 	go func() {

@@ -146,7 +146,7 @@ func programs(versions map[string]string) []Program {
 
 func nodePrograms(map[string]string) []Program {
 	out := []Program{{Name: "multus", Module: "multus", Package: "gopkg.in/k8snetworkplumbingwg/multus-cni.v4/cmd/multus", LDFlags: "-s -w"}}
-	for _, name := range []string{"main/bridge", "main/loopback", "ipam/host-local", "ipam/static"} {
+	for _, name := range []string{"main/bridge", "main/loopback", "ipam/host-local"} {
 		out = append(out, Program{Name: path.Base(name), Module: "cniplugins", Package: "github.com/containernetworking/plugins/plugins/" + name, LDFlags: "-s -w"})
 	}
 	return out

@@ -1,0 +1,43 @@
+//go:build linux
+
+package node
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// showWhy is for a story that has failed.
+func (w *world) showWhy(t *testing.T) {
+	if !t.Failed() {
+		return
+	}
+	t.Logf("the controller and the bridge said, at the end:\n%s", w.log.tail(40))
+	events, err := w.bed.Client().CoreV1().Events(namespace).List(context.Background(), metav1.ListOptions{})
+	if err == nil {
+		for _, e := range events.Items {
+			t.Logf("event: %s %s: %s: %s", e.InvolvedObject.Kind, e.InvolvedObject.Name, e.Reason, e.Message)
+		}
+	}
+	for name, n := range w.nodes {
+		t.Logf("the console of %s ends:\n%s", name, lastLines(n.Console(), 15))
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		logs, err := n.Control().Read(ctx, "/var/log/*.log")
+		cancel()
+		if err != nil {
+			t.Logf("the logs of %s: %v", name, err)
+		}
+		for file, text := range logs {
+			t.Logf("%s of %s ends:\n%s", file, name, lastLines(string(text), 25))
+		}
+	}
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
