@@ -71,9 +71,10 @@ chaos-short: testbed
 	go test -count=1 ./test/chaos
 
 # -timeout covers downloads and both kernels.
-lab: ## real kernels and a real OpenSM, in QEMU; KERNELS="6.12 7" RUN=regexp PEERS=1 PEER_DIR=folder
+lab: STORIES = -run 'TestOnRealKernels|TestOnARealNode'
+lab: testbed ## real kernels, a real OpenSM and a whole node, in QEMU; KERNELS="6.12 7" RUN=regexp PEERS=1 PEER_DIR=folder
 	IBFABRIC_LAB=1 IBFABRIC_LAB_KERNELS="$(KERNELS)" IBFABRIC_LAB_RUN="$(RUN)" IBFABRIC_LAB_PEERS="$(PEERS)" IBFABRIC_LAB_PEER_DIR="$(abspath $(PEER_DIR))" \
-		go test -json -p 1 -count=1 -timeout 120m $(if $(RUN)$(PEERS),-run TestOnRealKernels ./test/lab/cni,$$(go list ./test/lab/... | grep -v lab/cni) ./test/lab/cni) \
+		go test -json -p 1 -count=1 -timeout 120m $(if $(PEERS),$(STORIES) ./test/lab/cni,$(if $(RUN),$(STORIES) ./test/lab/cni ./test/lab/node,$$(go list ./test/lab/... | grep -v lab/cni) ./test/lab/cni)) \
 		| go run ./test/lab/report -o build/lab.json $(if $(RUN),,$(if $(PEERS),-peers test/lab/README.md))
 
 testbed: ## build what tests and demo need of Kubernetes (once: five to ten minutes); prints the folder

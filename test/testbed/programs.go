@@ -8,11 +8,9 @@ import (
 	"github.com/ibfabric/ibfabric/test/testbed/internal/plan"
 )
 
-// NodePrograms are what a real node needs that the test bed can build: the kubelet, Multus
-// and the CNI plugins that come with it.
-func NodePrograms() []string {
-	return []string{"kubelet", "multus", "bridge", "loopback", "host-local"}
-}
+// NodePrograms are what a real node needs that the test bed can build, `go run
+// ./test/testbed/build node`: the kubelet, Multus and the CNI plugins that come with it.
+func NodePrograms() []string { return plan.OfNode() }
 
 // Programs gives the paths of programs of the test bed's, by name; `go run
 // ./test/testbed/build NAME` builds one.

@@ -17,7 +17,6 @@ import (
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/test/lab/bridge"
-	"github.com/ibfabric/ibfabric/test/lab/cards"
 	"github.com/ibfabric/ibfabric/test/lab/fabric"
 	"github.com/ibfabric/ibfabric/test/lab/guest"
 	"github.com/ibfabric/ibfabric/test/lab/guest/serial"
@@ -96,7 +95,7 @@ func newFabric(t *testing.T) *fabric.Fabric {
 		t.Skipf("SKIPPED: %v", err)
 	}
 	must(t, err)
-	f, err := fabric.New(t.Context(), tools, fabric.Config{Topology: fabric.Topology{Leaves: 2, Spines: 1, Hosts: 1, VFs: 2 * cards.PerPF}})
+	f, err := fabric.New(t.Context(), tools, fabric.Config{Topology: fabric.Topology{Leaves: 2, Spines: 1, Hosts: 1, VFs: 2 * vfsPerPF}})
 	must(t, err)
 	t.Cleanup(f.Close)
 	return f

@@ -23,7 +23,7 @@ func (l *Lab) powerOn() error {
 	ctx := context.Background()
 	for i := range l.cards {
 		c := &l.cards[i]
-		if err := errors.Join(l.host.Unbind(ctx, c.PF), l.host.Bind(ctx, c.PF, cards.Driver)); err != nil {
+		if err := errors.Join(l.host.Unbind(ctx, c.PF), l.host.Bind(ctx, c.PF, driver)); err != nil {
 			return err
 		}
 		if err := c.MakeVFs(); err != nil {
@@ -45,7 +45,7 @@ func (l *Lab) prepare(ctx context.Context, c *cards.Card, i, j int) error {
 	err := eventually("netdev of "+string(c.PF), func() error {
 		return c.Name(ctx, l.host, j, guid.GUID(firstGUID+i<<8+j), host.MAC{2, 0xaa, 0, byte(i), 0, byte(j)})
 	})
-	return errors.Join(err, l.host.Bind(ctx, c.VFs[j], cards.Driver))
+	return errors.Join(err, l.host.Bind(ctx, c.VFs[j], driver))
 }
 
 // vfState is what a story must leave as it was.

@@ -15,7 +15,6 @@ import (
 
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/guid"
-	"github.com/ibfabric/ibfabric/test/lab/cards"
 )
 
 // fact is what the plugins rely on of the kernel, so that a story that fails can be told
@@ -55,7 +54,7 @@ func vf(t *testing.T, l *Lab, pci host.PCI) host.VF {
 
 func (l *Lab) rebind(t *testing.T, pci host.PCI) {
 	t.Helper()
-	must(t, errors.Join(l.host.Unbind(t.Context(), pci), l.host.Bind(t.Context(), pci, cards.Driver)))
+	must(t, errors.Join(l.host.Unbind(t.Context(), pci), l.host.Bind(t.Context(), pci, driver)))
 }
 
 func guidsByRebind(t *testing.T, l *Lab) {

@@ -31,6 +31,8 @@ const (
 	debugfs   = "/sys/kernel/debug/fakeib"
 	netnsDir  = "/var/run/netns"
 	bootFile  = "/tmp/boot_id"
+	driver    = cards.Driver
+	vfsPerPF  = cards.PerPF
 	smDelay   = 100 * time.Millisecond
 	patience  = 2 * time.Minute // for what the kernel does in its own time
 	firstGUID = 0x0011000000000000
@@ -200,14 +202,14 @@ func (l *Lab) Tidy() {
 func (l *Lab) repair() error {
 	ctx, now := context.Background(), l.look()
 	for _, c := range l.cards {
-		for j, pci := range c.vfs {
+		for j, pci := range c.VFs {
 			was := l.fresh[pci]
 			if now[pci] == was {
 				continue
 			}
-			vf := host.VF{PF: c.pf, Index: j}
+			vf := host.VF{PF: c.PF, Index: j}
 			err := l.host.SetVFLinkState(ctx, vf, was.config.LinkState)
-			if c.ethernet {
+			if c.Ethernet {
 				err = errors.Join(err, l.host.SetVFEthernet(ctx, vf, was.config.Ethernet))
 			} else {
 				err = errors.Join(err, l.host.SetVFGUID(ctx, vf, was.config.NodeGUID, was.config.PortGUID))

@@ -12,22 +12,11 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"slices"
 	"sync"
 	"syscall"
 
 	"github.com/ibfabric/ibfabric/test/programs"
 )
-
-// System is a guest that stays up, with a first program and files of its own. All of it must
-// be the same when it is restored, but for Network.
-type System struct {
-	Image   string // file of an initramfs, see [Image]; its /init is the first program
-	CPUs    int    // 0: one
-	Memory  int    // MiB; 0: 1024
-	Cards   int    // PFs with seven VFs each
-	Network int    // of the guest: 10.0.N.0/24, where this machine is 10.0.N.2; 0: 2
-}
 
 // Live is a guest that runs until it is killed. It dies with this program.
 type Live struct {
@@ -152,19 +141,3 @@ func (l *Live) Save(ctx context.Context, file string) error {
 	}
 	return os.Rename(draft, file)
 }
-
-// arguments are QEMU's. Its own numbers of the files that it inherits are 3 to 6.
-func (s System) arguments(kernel string) []string {
-	network := fmt.Sprintf("10.0.%d", cmp.Or(s.Network, 2))
-	args := append(hardware(cmp.Or(s.CPUs, 1), cmp.Or(s.Memory, 1024), kernel, s.Image),
-		"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console",
-		"-chardev", "socket,id=control,fd=4", "-serial", "chardev:control",
-		"-chardev", "socket,id=line,fd=5", "-device", "isa-serial,chardev=line,index=2,irq=5",
-		"-chardev", "socket,id=monitor,fd=6", "-mon", "chardev=monitor,mode=control",
-		"-netdev", fmt.Sprintf("user,id=out,net=%[1]s.0/24,host=%[1]s.2", network), "-device", "virtio-net-pci,netdev=out,romfile=")
-	return append(args, cards(s.Cards)...)
-}
-
-// Modules are the files of the kernel's modules and then the caller's, in the order to load
-// them.
-func (m *Machine) Modules() []string { return slices.Clone(m.modules) }

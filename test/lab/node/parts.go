@@ -54,13 +54,14 @@ func gather(ctx context.Context, kernel string, log func(string)) (*parts, error
 	}
 	config := guest.Config{Kernel: kernel, Module: source, Name: "fakeib", Modules: modules(), Log: log}
 	p := &parts{files: map[string]string{}, texts: map[string][]byte{}}
+	// First what some machines cannot have: it is a pity to build Kubernetes for a skip.
 	if p.machine, err = guest.Prepare(ctx, config); err != nil {
 		return nil, err
 	}
 	if p.tree, err = guest.Packages(ctx, config, packages()...); err != nil {
 		return nil, err
 	}
-	if err := p.addPrograms(); err != nil {
+	if err := p.addPrograms(ctx); err != nil {
 		return nil, err
 	}
 	p.addModules()
@@ -73,9 +74,18 @@ func gather(ctx context.Context, kernel string, log func(string)) (*parts, error
 	return p, p.addOwn(ctx)
 }
 
-// addPrograms adds what the test bed builds.
-func (p *parts) addPrograms() error {
+// addPrograms adds what the test bed builds, once in some minutes.
+func (p *parts) addPrograms(ctx context.Context) error {
 	built, err := testbed.Programs(testbed.NodePrograms()...)
+	if err != nil {
+		// It says itself what it is doing, and for how long.
+		build := exec.CommandContext(ctx, "go", "run", "github.com/ibfabric/ibfabric/test/testbed/build", "node")
+		build.Stderr = os.Stderr
+		if err := build.Run(); err != nil {
+			return fmt.Errorf("building the kubelet, Multus and CNI plugins: %w", err)
+		}
+		built, err = testbed.Programs(testbed.NodePrograms()...)
+	}
 	if err != nil {
 		return err
 	}
@@ -151,9 +161,13 @@ func buildDevicePlugin(ctx context.Context, file string) error {
 }
 
 // key is another when anything of the node is.
-func (p *parts) key(more ...any) (string, error) {
+func (p *parts) key(system guest.System) (string, error) {
+	basis, err := p.machine.Basis(system)
+	if err != nil {
+		return "", err
+	}
 	sum := sha256.New()
-	fmt.Fprintln(sum, p.machine.Release, p.tree, more)
+	fmt.Fprintln(sum, basis, p.tree)
 	for _, name := range sorted(p.files) {
 		fmt.Fprintln(sum, name)
 		file, err := os.Open(p.files[name])

@@ -5,6 +5,7 @@
 //
 //	go run ./test/testbed/build [program...]
 //
+// The name node stands for all programs of a real node (see test/lab/node).
 // A first run takes minutes (Kubernetes is large); a run with nothing to do, no time.
 package main
 
@@ -48,6 +49,9 @@ func run(ctx context.Context, names []string) (dirs []string, err error) {
 	}
 	if len(names) == 0 {
 		names = plan.Default()
+	}
+	if i := slices.Index(names, "node"); i >= 0 {
+		names = slices.Replace(slices.Clone(names), i, i+1, plan.OfNode()...)
 	}
 	var ofNode []string
 	ofControl := slices.DeleteFunc(slices.Clone(names), func(name string) bool {

@@ -25,6 +25,10 @@ func Default() []string {
 	return []string{"etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager", "kwok"}
 }
 
+// OfNode is what a real node needs: the kubelet, Multus, and the CNI plugins of the pods' own
+// network.
+func OfNode() []string { return []string{"kubelet", "multus", "bridge", "loopback", "host-local"} }
+
 // Program is one binary: Package, built inside the nested module Module (a folder of tools/).
 type Program struct {
 	Name, Module, Package, LDFlags string
