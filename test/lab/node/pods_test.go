@@ -101,15 +101,18 @@ func (w *world) network(name, resource, config string) {
 	w.bed.CreateNAD(w.t, namespace, name, config, map[string]string{"k8s.v1.cni.cncf.io/resourceName": resource})
 }
 
-// rail is a network in a partition, with addresses unless the subnet is "".
-func (w *world) rail(name, pkey, subnet string) {
+// Parts of a network's configuration.
+const capability = `,"capabilities":{"infinibandGUID":true}` // the GUID comes by it, and not by CNI_ARGS
+
+func hostLocal(subnet string) string {
+	return fmt.Sprintf(`,"ipam":{"type":"host-local","subnet":%q}`, subnet)
+}
+
+// rail is a network in a partition.
+func (w *world) rail(name, pkey, more string) {
 	w.t.Helper()
-	ipam := ""
-	if subnet != "" {
-		ipam = fmt.Sprintf(`,"ipam":{"type":"host-local","subnet":%q}`, subnet)
-	}
 	w.network(name, ibResource, fmt.Sprintf(`{"cniVersion":"1.0.0","name":%q,"type":"ib-sriov","pkey":%q,"link_state":"enable",
-		"rdmaIsolation":true,"ibKubernetesEnabled":true%s}`, name, pkey, ipam))
+		"rdmaIsolation":true,"ibKubernetesEnabled":true%s}`, name, pkey, more))
 	// The webhook has it once a pod that is only tried stands at the gate.
 	w.eventually("admission knows "+name, func() (bool, string) {
 		pod := draft("probe", name, ibResource)
@@ -149,6 +152,16 @@ func (w *world) pod(name, network, vf string, edit ...func(*corev1.Pod)) *corev1
 func (w *world) get(name string) (*corev1.Pod, error) {
 	var pod corev1.Pod
 	return &pod, w.api.Get(w.ctx(), types.NamespacedName{Namespace: namespace, Name: name}, &pod)
+}
+
+// goesOn waits until a pod has left its gate.
+func (w *world) goesOn(name string) {
+	w.t.Helper()
+	w.eventually("pod "+name+" goes on", func() (bool, string) {
+		pod, err := w.get(name)
+		must(w.t, err)
+		return len(pod.Spec.SchedulingGates) == 0, fmt.Sprint(pod.Spec.SchedulingGates)
+	})
 }
 
 // sees waits until a pod runs and has said what it sees.

@@ -63,14 +63,17 @@ func TestOnARealNode(t *testing.T) {
 }
 
 func (w *world) wholeWay() {
-	w.rail("rail-a", "0x10", "10.100.1.0/24")
+	w.rail("rail-a", "0x10", hostLocal("10.100.1.0/24"))
 	pod := w.pod("a", "rail-a", ibResource)
 	if len(pod.Spec.SchedulingGates) != 1 {
 		w.t.Errorf("the pod came without its gate: %v", pod.Spec.SchedulingGates)
 	}
-	s := w.sees("a")
+	w.goesOn("a")
 	g := w.guidOf("a")
-	w.membersBecome("0x10", g)
+	if m := w.members("0x10"); !slices.Equal(m, []guid.GUID{g}) { // by now, and not some time
+		w.t.Errorf("the gate is lifted, and UFM has %v in the partition, want %s", m, g)
+	}
+	s := w.sees("a")
 	if table, err := w.fabric.PKeys(w.ctx(), g); err != nil || !sameEntries(table, 0x7fff, 0x8010) {
 		w.t.Errorf("OpenSM programmed %#04x (%v)", table, err)
 	}
@@ -99,8 +102,8 @@ func (w *world) wholeWay() {
 }
 
 func (w *world) twoPartitions() {
-	w.rail("rail-a", "0x10", "10.100.1.0/24")
-	w.rail("rail-b", "0x20", "10.100.2.0/24")
+	w.rail("rail-a", "0x10", hostLocal("10.100.1.0/24"))
+	w.rail("rail-b", "0x20", capability+hostLocal("10.100.2.0/24"))
 	w.pod("a", "rail-a", ibResource)
 	w.pod("b", "rail-b", ibResource)
 	for name, own := range map[string]uint16{"a": 0x8010, "b": 0x8020} {
@@ -143,8 +146,8 @@ func (w *world) roce() {
 }
 
 func (w *world) lostNode() {
-	w.rail("rail-a", "0x10", "10.100.1.0/24")
-	w.rail("rail-b", "0x20", "10.100.2.0/24")
+	w.rail("rail-a", "0x10", hostLocal("10.100.1.0/24"))
+	w.rail("rail-b", "0x20", capability+hostLocal("10.100.2.0/24"))
 	w.pod("lost", "rail-a", ibResource)
 	w.sees("lost")
 	g := w.guidOf("lost")
@@ -159,10 +162,7 @@ func (w *world) lostNode() {
 	w.membersBecome("0x10")
 	// Another pod's life is long enough for the hold: it never had a node.
 	w.pod("brief", "rail-b", ibResource)
-	w.eventually("pod brief goes on", func() (bool, string) {
-		pod, err := w.get("brief")
-		return err == nil && len(pod.Spec.SchedulingGates) == 0, fmt.Sprint(pod.Spec.SchedulingGates, err)
-	})
+	w.goesOn("brief")
 	brief := w.guidOf("brief")
 	if brief == g {
 		w.t.Errorf("pod brief got %s, which the lost node may still use", g)
