@@ -96,7 +96,11 @@ func (n *Node) become(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return n.control.Write(ctx, n.files()...)
+	files, err := n.files()
+	if err != nil {
+		return err
+	}
+	return n.control.Write(ctx, files...)
 }
 
 // Start starts the kubelet, installs ibfabric's plugins, makes the VFs, and offers them to

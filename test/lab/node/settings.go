@@ -3,8 +3,16 @@
 package node
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
+	"time"
 
 	"github.com/ibfabric/ibfabric/test/lab/node/control"
 )
@@ -16,10 +24,16 @@ const (
 )
 
 // files are the node's settings, once it has its name.
-func (n *Node) files() []control.File {
+func (n *Node) files() ([]control.File, error) {
+	cert, key, err := servingPair(n.config.Name)
+	if err != nil {
+		return nil, fmt.Errorf("making the kubelet's certificate: %w", err)
+	}
 	podNetwork := fmt.Sprintf("10.244.%d.0/24", n.config.Number)
 	var files []control.File
 	for path, text := range map[string]string{
+		"/etc/kubelet.crt":                  string(cert),
+		"/etc/kubelet.key":                  string(key),
 		kubeletFile:                         kubeletConfig,
 		kubeletKubeconfig:                   kubeconfig(n.door.api(n.gateway(), kubeletDoor)),
 		multusKubeconfig:                    kubeconfig(n.door.api(n.gateway(), multusDoor)),
@@ -28,7 +42,26 @@ func (n *Node) files() []control.File {
 	} {
 		files = append(files, control.File{Path: path, Mode: 0o600, Text: []byte(text)})
 	}
-	return files
+	return files, nil
+}
+
+// servingPair is for the kubelet's own server. It would make one, and takes six seconds
+// for an RSA key when it is emulated.
+func servingPair(name string) (cert, key []byte, err error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, t, private.Public(), private)
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err := x509.MarshalECPrivateKey(private)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: text}), err
 }
 
 // containerdConfig is for containerd 1.7.
@@ -67,6 +100,8 @@ imageGCLowThresholdPercent: 99
 makeIPTablesUtilChains: false
 nodeStatusUpdateFrequency: 1s
 resolvConf: ""
+tlsCertFile: /etc/kubelet.crt
+tlsPrivateKeyFile: /etc/kubelet.key
 `
 
 const multusConfig = `{"cniVersion":"1.0.0","name":"multus","type":"multus","logLevel":"error","logFile":"/var/log/multus.log",

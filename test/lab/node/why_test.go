@@ -3,8 +3,11 @@
 package node
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,6 +38,27 @@ func (w *world) showWhy(t *testing.T) {
 			t.Logf("%s of %s ends:\n%s", file, name, lastLines(string(text), 25))
 		}
 	}
+}
+
+// logBuffer takes what the controller and the bridge say.
+type logBuffer struct {
+	mu sync.Mutex // protects b
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) say(line string) { fmt.Fprintln(l, "bridge:", line) }
+
+func (l *logBuffer) tail(lines int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := strings.Split(strings.TrimSpace(l.b.String()), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
 func lastLines(text string, n int) string {

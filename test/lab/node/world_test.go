@@ -3,7 +3,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/go-logr/logr"
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	"github.com/ibfabric/ibfabric/controller"
 	"github.com/ibfabric/ibfabric/test/lab/bridge"
 	"github.com/ibfabric/ibfabric/test/lab/cards"
@@ -78,6 +78,7 @@ func newWorld(t *testing.T, kernel string) *world {
 	skipIfUnavailable(t, err)
 	w.needsMemory(4 << 30)
 	var starting sync.WaitGroup
+	defer starting.Wait() // also where the test ends here
 	var snapshotErr, bedErr error
 	starting.Go(func() {
 		w.snapshot, snapshotErr = Prepare(t.Context(), kernel, func(line string) { fmt.Println(line) })
@@ -195,6 +196,16 @@ func (w *world) startController() {
 	})
 	must(w.t, err)
 	w.t.Cleanup(p.Kill)
+	// A network that cannot be: it is refused once the webhooks answer.
+	bad := &nadv1.NetworkAttachmentDefinition{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "probe"}}
+	bad.Spec.Config = `{"cniVersion":"1.0.0","type":"ib-sriov","pkey":"0x8001"}`
+	w.eventually("admission answers", func() (bool, string) {
+		if err := p.Ended(); err != nil {
+			w.t.Fatalf("%v; it said:\n%s", err, w.log.tail(20))
+		}
+		err := w.api.Create(w.ctx(), bad.DeepCopy(), client.DryRunAll)
+		return err != nil && strings.Contains(err.Error(), "denied the request"), fmt.Sprint(err)
+	})
 }
 
 // grant gives a user rights in the whole cluster.
@@ -254,37 +265,20 @@ func (w *world) identity(user string, groups ...string) Identity {
 func (w *world) bridge(n *Node, host int) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
+	givingUp := time.AfterFunc(patience, cancel)
 	hca, err := bridge.NewClient(ctx, n.Line())
-	must(w.t, err)
-	b := bridge.Bridge{Fabric: w.fabric, HCA: hca, Name: func(vf int) string { return fabric.VFName(host, vf) }, Log: w.log.say}
-	ended := make(chan error, 1)
-	go func() { ended <- b.Run(ctx) }()
-	go func() {
-		<-n.Done()
+	givingUp.Stop()
+	if err != nil {
 		cancel()
-		<-ended
+		w.t.Fatal(err)
+	}
+	b := bridge.Bridge{Fabric: w.fabric, HCA: hca, Name: func(vf int) string { return fabric.VFName(host, vf) }, Log: w.log.say}
+	go func() {
+		defer cancel()
+		if err := b.Run(ctx); err != nil {
+			w.log.say("it ended: " + err.Error())
+		}
 	}()
-}
-
-// logBuffer takes what the controller and the bridge say.
-type logBuffer struct {
-	mu sync.Mutex // protects b
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) say(line string) { fmt.Fprintln(l, "bridge:", line) }
-
-func (l *logBuffer) tail(lines int) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	all := strings.Split(strings.TrimSpace(l.b.String()), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
 // freePort is one that nobody listens on now.
