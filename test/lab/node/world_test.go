@@ -22,7 +22,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/go-logr/logr"
-	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	"github.com/ibfabric/ibfabric/controller"
 	"github.com/ibfabric/ibfabric/test/lab/bridge"
 	"github.com/ibfabric/ibfabric/test/lab/cards"
@@ -32,6 +31,7 @@ import (
 	"github.com/ibfabric/ibfabric/test/programs"
 	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 )
 
 const (
@@ -51,16 +51,17 @@ func TestMain(m *testing.M) {
 // world is all there is: a control plane, a fabric with OpenSM, ufm-sim between the two, the
 // controller, and nodes.
 type world struct {
-	t        *testing.T // of the story that is told
-	bed      *testbed.Cluster
-	api      client.Client
-	fabric   *fabric.Fabric
-	sim      *ufm.Sim
-	launcher *programs.Launcher
-	snapshot *Snapshot
-	dir      string // of our programs
-	log      logBuffer
-	nodes    map[string]*place // that run, or did
+	t          *testing.T // of the story that is told
+	bed        *testbed.Cluster
+	api        client.Client
+	fabric     *fabric.Fabric
+	sim        *ufm.Sim
+	launcher   *programs.Launcher
+	snapshot   *Snapshot
+	controller *programs.Process
+	dir        string // of our programs
+	log        logBuffer
+	nodes      map[string]*place // that run, or did
 }
 
 // place is a node, and its VFs as they were when it had booted.
@@ -96,6 +97,7 @@ func newWorld(t *testing.T, kernel string) *world {
 		}
 	})
 	w.startNode(1)
+	w.admissionAnswers()
 	return w
 }
 
@@ -196,11 +198,16 @@ func (w *world) startController() {
 	})
 	must(w.t, err)
 	w.t.Cleanup(p.Kill)
-	// A network that cannot be: it is refused once the webhooks answer.
+	w.controller = p
+}
+
+// admissionAnswers waits until a network that cannot be is refused.
+func (w *world) admissionAnswers() {
+	w.t.Helper()
 	bad := &nadv1.NetworkAttachmentDefinition{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "probe"}}
 	bad.Spec.Config = `{"cniVersion":"1.0.0","type":"ib-sriov","pkey":"0x8001"}`
 	w.eventually("admission answers", func() (bool, string) {
-		if err := p.Ended(); err != nil {
+		if err := w.controller.Ended(); err != nil {
 			w.t.Fatalf("%v; it said:\n%s", err, w.log.tail(20))
 		}
 		err := w.api.Create(w.ctx(), bad.DeepCopy(), client.DryRunAll)
