@@ -189,7 +189,6 @@ func (w *world) startController() {
 		Program: filepath.Join(w.dir, "ibfabric-controller"), Out: &w.log,
 		Args: []string{
 			"--admission", fmt.Sprintf("--webhook-port=%d", port), "--health-address=0", "--sync-period=1s", "--hold=" + hold.String(),
-			"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms", "--ufm-timeout=3s",
 		},
 		Env: []string{
 			"KUBECONFIG=" + kubeconfig, "UFM_HTTP_SCHEMA=http", "UFM_ADDRESS=" + u.Hostname(), "UFM_PORT=" + u.Port(),
