@@ -35,8 +35,9 @@ const (
 	cardCount      = 2
 )
 
-// Prepare gives the snapshot of a node with a kernel of that series, made once for everything that it is made of: from
-// kernel and kubelet to the lab's own programs. Those of a former state go.
+// Prepare gives the snapshot of a node with a kernel of that series. It is made once for
+// all that a node is made of, from kernel and kubelet to the lab's own programs; those
+// that nobody has used for a day go.
 func Prepare(ctx context.Context, kernel string, log func(string)) (*Snapshot, error) {
 	p, err := gather(ctx, kernel, log)
 	if err != nil {
@@ -62,15 +63,17 @@ func Prepare(ctx context.Context, kernel string, log func(string)) (*Snapshot, e
 		return nil, fmt.Errorf("waiting for another run's snapshot: %w", err)
 	}
 	defer func() { _ = lock.Unlock() }()
-	if _, err := os.Stat(s.file); err == nil {
+	now := time.Now()
+	if err := os.Chtimes(s.file, now, now); err == nil { // it is there, and used
 		return s, nil
 	}
-	if err := removeOthers(cache, key); err != nil {
+	if err := removeUnused(cache, now.Add(-24*time.Hour)); err != nil {
 		return nil, err
 	}
 	begun := time.Now()
 	log("lab: booting a node, once for its snapshot …")
 	if err := s.make(ctx, p); err != nil {
+		_ = os.RemoveAll(dir)
 		return nil, fmt.Errorf("making the node's snapshot: %w", err)
 	}
 	log(fmt.Sprintf("lab: the node's snapshot: %s", time.Since(begun).Round(time.Second)))
@@ -80,12 +83,13 @@ func Prepare(ctx context.Context, kernel string, log func(string)) (*Snapshot, e
 // Release is the kernel's, as uname -r gives it.
 func (s *Snapshot) Release() string { return s.machine.Release }
 
-// removeOthers keeps the cache from growing by 700 MB with each change.
-func removeOthers(cache, key string) error {
-	entries, err := os.ReadDir(cache)
-	for _, e := range entries {
-		if e.IsDir() && e.Name() != key {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(cache, e.Name())))
+// removeUnused keeps the cache from growing by a gigabyte with each change. Other runs, of
+// other trees, may be using what they have made.
+func removeUnused(cache string, since time.Time) error {
+	files, err := filepath.Glob(filepath.Join(cache, "*", "snapshot"))
+	for _, file := range files {
+		if stat, statErr := os.Stat(file); statErr == nil && stat.ModTime().Before(since) {
+			err = errors.Join(err, os.RemoveAll(filepath.Dir(file)))
 		}
 	}
 	return err
