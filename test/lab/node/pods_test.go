@@ -154,6 +154,20 @@ func (w *world) get(name string) (*corev1.Pod, error) {
 	return &pod, w.api.Get(w.ctx(), types.NamespacedName{Namespace: namespace, Name: name}, &pod)
 }
 
+// told waits for an Event on a pod.
+func (w *world) told(name, reason string) {
+	w.t.Helper()
+	w.eventually("pod "+name+" is told "+reason, func() (bool, string) {
+		list, err := w.bed.Client().CoreV1().Events(namespace).List(w.ctx(), metav1.ListOptions{FieldSelector: "involvedObject.name=" + name})
+		must(w.t, err)
+		said := ""
+		for _, e := range list.Items {
+			said += e.Reason + ": " + e.Message + "\n"
+		}
+		return strings.Contains(said, reason+": "), said
+	})
+}
+
 // goesOn waits until a pod has left its gate.
 func (w *world) goesOn(name string) {
 	w.t.Helper()

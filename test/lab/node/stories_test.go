@@ -64,15 +64,19 @@ func TestOnARealNode(t *testing.T) {
 
 func (w *world) wholeWay() {
 	w.rail("rail-a", "0x10", hostLocal("10.100.1.0/24"))
+	w.sim.Must("POST", "/ufm-sim/faults", `{"kind":"status","status":502,"op":"add"}`)
 	pod := w.pod("a", "rail-a", ibResource)
 	if len(pod.Spec.SchedulingGates) != 1 {
 		w.t.Errorf("the pod came without its gate: %v", pod.Spec.SchedulingGates)
 	}
+	w.told("a", "FabricWaiting")
+	if now, err := w.get("a"); err != nil || len(now.Spec.SchedulingGates) != 1 {
+		w.t.Errorf("UFM refuses the pod, and its gates are %v (%v)", now.Spec.SchedulingGates, err)
+	}
+	w.sim.Must("DELETE", "/ufm-sim/faults", "")
 	w.goesOn("a")
 	g := w.guidOf("a")
-	if m := w.members("0x10"); !slices.Equal(m, []guid.GUID{g}) { // by now, and not some time
-		w.t.Errorf("the gate is lifted, and UFM has %v in the partition, want %s", m, g)
-	}
+	w.membersBecome("0x10", g)
 	s := w.sees("a")
 	if table, err := w.fabric.PKeys(w.ctx(), g); err != nil || !sameEntries(table, 0x7fff, 0x8010) {
 		w.t.Errorf("OpenSM programmed %#04x (%v)", table, err)
