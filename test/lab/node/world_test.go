@@ -71,7 +71,7 @@ type place struct {
 }
 
 // newWorld starts everything, the slow parts beside each other.
-func newWorld(t *testing.T, kernel string) *world {
+func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, launcher: programs.NewLauncher(), dir: t.TempDir(), nodes: map[string]*place{}}
 	t.Cleanup(w.launcher.Close)
