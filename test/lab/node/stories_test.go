@@ -4,6 +4,7 @@ package node
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"regexp"
 	"slices"
@@ -66,7 +67,9 @@ func TestOnARealNode(t *testing.T) {
 
 func (w *world) wholeWay() {
 	w.rail("rail-a", "0x10", hostLocal("10.100.1.0/24"))
-	w.sim.Must("POST", "/ufm-sim/faults", `{"kind":"status","status":502,"op":"add"}`)
+	if status, answer := w.sim.Call("POST", "/ufm-sim/faults", `{"kind":"status","status":502,"op":"add"}`); status != http.StatusCreated {
+		w.t.Fatalf("ufm-sim takes no fault: %d %s", status, answer)
+	}
 	pod := w.pod("a", "rail-a", ibResource)
 	if len(pod.Spec.SchedulingGates) != 1 {
 		w.t.Errorf("the pod came without its gate: %v", pod.Spec.SchedulingGates)
