@@ -34,6 +34,9 @@ const namespace = "default"
 func (w *world) eventually(what string, so func() (bool, string)) {
 	w.t.Helper()
 	state := ""
+	if w.controller != nil && w.controller.Ended() != nil {
+		w.t.Fatalf("%v", w.controller.Ended())
+	}
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		var done bool
 		if done, state = so(); done {

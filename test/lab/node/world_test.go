@@ -173,7 +173,7 @@ func (w *world) startFabric(tools *fabric.Tools) {
 	must(w.t, w.fabric.StartSM(w.t.Context()))
 }
 
-// startController runs it as it is shipped, admission and all, under its own account.
+// startController runs it with admission as it is shipped, under its own account.
 func (w *world) startController() {
 	w.t.Helper()
 	const namespace = "kube-system"
@@ -189,6 +189,7 @@ func (w *world) startController() {
 		Program: filepath.Join(w.dir, "ibfabric-controller"), Out: &w.log,
 		Args: []string{
 			"--admission", fmt.Sprintf("--webhook-port=%d", port), "--health-address=0", "--sync-period=1s", "--hold=" + hold.String(),
+			"--leader-elect=false", // a busy machine may be too slow for any lease, and nothing starts it again here
 		},
 		Env: []string{
 			"KUBECONFIG=" + kubeconfig, "UFM_HTTP_SCHEMA=http", "UFM_ADDRESS=" + u.Hostname(), "UFM_PORT=" + u.Port(),
