@@ -35,7 +35,7 @@ func (w *world) eventually(what string, so func() (bool, string)) {
 	w.t.Helper()
 	state := ""
 	if w.controller != nil && w.controller.Ended() != nil {
-		w.t.Fatalf("%v", w.controller.Ended())
+		w.t.Fatalf("%v; it said:\n%s", w.controller.Ended(), w.log.tail(20))
 	}
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		var done bool

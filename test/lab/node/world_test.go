@@ -207,9 +207,6 @@ func (w *world) admissionAnswers() {
 	bad := &nadv1.NetworkAttachmentDefinition{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "probe"}}
 	bad.Spec.Config = `{"cniVersion":"1.0.0","type":"ib-sriov","pkey":"0x8001"}`
 	w.eventually("admission answers", func() (bool, string) {
-		if err := w.controller.Ended(); err != nil {
-			w.t.Fatalf("%v; it said:\n%s", err, w.log.tail(20))
-		}
 		err := w.api.Create(w.ctx(), bad.DeepCopy(), client.DryRunAll)
 		return err != nil && strings.Contains(err.Error(), "denied the request"), fmt.Sprint(err)
 	})
