@@ -188,7 +188,7 @@ func (w *world) startController() {
 	p, err := w.launcher.Start(programs.Command{
 		Program: filepath.Join(w.dir, "ibfabric-controller"), Out: &w.log,
 		Args: []string{
-			"--admission", fmt.Sprintf("--webhook-port=%d", port), "--health-address=0", "--sync-period=1s", "--hold=" + hold.String(),
+			"--admission", fmt.Sprintf("--webhook-port=%d", port), "--health-address=0", "--console-address=0", "--sync-period=1s", "--hold=" + hold.String(),
 			"--leader-elect=false", // a busy machine may be too slow for any lease, and nothing starts it again here
 		},
 		Env: []string{
