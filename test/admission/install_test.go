@@ -30,9 +30,29 @@ const (
 func (w *world) install() {
 	w.t.Helper()
 	w.t.Cleanup(w.uninstall)
-	if err := rig.InstallAdmission(w.ctx(), w.bed, w.ns, w.port); err != nil {
+	edit := func(text []byte) []byte { return text }
+	if w.first != nil {
+		edit = w.secondFabrics
+	}
+	if err := rig.InstallAdmission(w.ctx(), w.bed, w.ns, w.port, edit); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// secondFabrics are the manifests as docs/tenancy.md has them changed for a second fabric.
+func (w *world) secondFabrics(text []byte) []byte {
+	both := fmt.Sprintf("['%s', '%s']", w.first.account(), w.account())
+	text = bytes.ReplaceAll(text, fmt.Appendf(nil, "['%s']", w.account()), []byte(both))
+	text = bytes.ReplaceAll(text, []byte("ibfabric-admission"), []byte("storage-admission"))
+	return bytes.ReplaceAll(text, []byte(networksHook), []byte(secondHook))
+}
+
+// service is what the webhooks of this world's fabric are called by.
+func (w *world) service() string {
+	if w.first != nil {
+		return secondHook
+	}
+	return networksHook
 }
 
 // uninstall takes away what would be in the next test's way.

@@ -17,8 +17,8 @@ import (
 
 // InstallAdmission applies the manifests of admission as they are shipped, with two
 // differences: the controller's namespace, and the Service leads to a port of this machine,
-// where the controller runs.
-func InstallAdmission(ctx context.Context, bed *testbed.Cluster, namespace string, port int) error {
+// where the controller runs. More can be changed in each file by edits.
+func InstallAdmission(ctx context.Context, bed *testbed.Cluster, namespace string, port int, edits ...func(text []byte) []byte) error {
 	files, err := fs.Glob(deploy.Admission, "admission/*.yaml")
 	if err != nil || len(files) == 0 {
 		return fmt.Errorf("there are no manifests of admission: %w", err)
@@ -29,6 +29,9 @@ func InstallAdmission(ctx context.Context, bed *testbed.Cluster, namespace strin
 			return err
 		}
 		text = bytes.ReplaceAll(text, []byte("kube-system"), []byte(namespace))
+		for _, edit := range edits {
+			text = edit(text)
+		}
 		for documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096); ; {
 			object := &unstructured.Unstructured{}
 			if err := documents.Decode(object); errors.Is(err, io.EOF) {
