@@ -201,9 +201,7 @@ type suspects map[types.UID]int
 
 // collectGarbage lets go of what pods had that ended unseen: while nobody led, or in a
 // gap of the watch. A row goes when two rounds did not explain it and the API server
-// itself says that its pod is gone. Of a pod that this leader saw alive the watch also told
-// where it ran, or that it ran nowhere, which the API server no longer knows: its own worker
-// lets it go, however long the pod queue is.
+// itself says that its pod is gone.
 func (c *Controller) collectGarbage(ctx context.Context) error {
 	gone := map[types.UID]ledger.Row{}
 	c.ledger.Each(func(r ledger.Row) {
@@ -214,12 +212,7 @@ func (c *Controller) collectGarbage(ctx context.Context) error {
 	now := suspects{}
 	var failed []error
 	for uid, r := range gone {
-		now[uid] = c.suspects[uid] + 1
-		switch {
-		case now[uid] < 2 || c.removeAfter().After(c.now()):
-		case r.Seen:
-			c.pods.Add(r.Pod)
-		default:
+		if now[uid] = c.suspects[uid] + 1; now[uid] >= 2 && !c.removeAfter().After(c.now()) {
 			failed = append(failed, c.letGoIfGone(ctx, r))
 		}
 	}
@@ -229,7 +222,8 @@ func (c *Controller) collectGarbage(ctx context.Context) error {
 
 // letGoIfGone asks the API server, not the cache, whether a row's pod is gone or
 // finished, and then lets it go. Where one ran whose end nobody saw is known as far as
-// its row or its own last word says.
+// its row or its own last word says. Of one that this leader saw alive the watch tells where
+// it ran, or that it ran nowhere: only its worker may be behind with it.
 func (c *Controller) letGoIfGone(ctx context.Context, r ledger.Row) error {
 	var pod corev1.Pod
 	err := c.client.Get(ctx, r.Pod, &pod)
@@ -240,7 +234,7 @@ func (c *Controller) letGoIfGone(ctx context.Context, r ledger.Row) error {
 		return nil
 	case same:
 		c.ledger.SetNode(r.UID, pod.Spec.NodeName)
-	case r.Node == "":
+	case r.Node == "" && !r.Seen:
 		c.ledger.SetNode(r.UID, ledger.UnknownNode)
 	}
 	c.letGo(ctx, r.UID)
