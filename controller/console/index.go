@@ -70,6 +70,27 @@ func keepUntil(start, end time.Time) time.Time {
 	return end.Add(max(keepKeys, keepTimes*end.Sub(start)))
 }
 
+// oldBy is how long it takes until all that was made up to now is old.
+func (x *index) oldBy() time.Duration {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	last := x.now()
+	for _, until := range []time.Time{x.guids.until, x.pods.until, x.waits.until, x.sums.until, x.nodes.until} {
+		last = later(last, until)
+	}
+	for _, k := range x.parts {
+		last = later(last, k.until)
+	}
+	return last.Sub(x.now())
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 func newIndex(c Controller, now func() time.Time) *index {
 	return &index{c: c, now: now, parts: map[pkey.PKey]*keys{}}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -114,7 +115,9 @@ func (w *watch) enter(by int) bool {
 }
 
 // serveWatch sends a tick at once, and then one when something changed, at most one a
-// second. It ends when this replica no longer leads.
+// second. Who asks at a tick may be given a list that was made before the change, so the
+// topics are sent once more when all such lists are old. It ends when this replica no longer
+// leads.
 func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request) {
 	if err := s.cfg.Answers.leads(); err != nil {
 		fail(w, err)
@@ -129,12 +132,15 @@ func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request) {
 	stream := stream{w: w, to: http.NewResponseController(w)}
 	first, _ := s.watch.since(0)
 	first.Topics = allTopics()
+	again := &echo{}
+	again.add(first.Topics, s.cfg.Answers.index.oldBy())
 	err := stream.send(first)
 	alive, end := time.NewTicker(aliveEvery), time.After(watchFor)
 	defer alive.Stop()
 	for sent := first.Version; err == nil && s.cfg.Answers.leads() == nil; {
 		tick, more := s.watch.since(sent)
 		if more == nil {
+			again.add(tick.Topics, s.cfg.Answers.index.oldBy())
 			if err, sent = stream.send(tick), tick.Version; err != nil {
 				return
 			}
@@ -151,10 +157,33 @@ func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request) {
 		case <-end:
 			return
 		case <-more:
+		case <-again.due:
+			err = stream.send(api.Tick{Version: sent, Topics: again.take()})
 		case <-alive.C:
 			err = stream.write(": still here\n\n")
 		}
 	}
+}
+
+// echo is what must be said once more.
+type echo struct {
+	topics []api.Topic
+	due    <-chan time.Time // nil: nothing is
+}
+
+func (e *echo) add(topics []api.Topic, in time.Duration) {
+	for _, t := range topics {
+		if !slices.Contains(e.topics, t) {
+			e.topics = append(e.topics, t)
+		}
+	}
+	e.due = time.After(max(in, tickEvery))
+}
+
+func (e *echo) take() []api.Topic {
+	topics := e.topics
+	e.topics, e.due = nil, nil
+	return topics
 }
 
 // stream is an answer that goes on.

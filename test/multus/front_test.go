@@ -53,7 +53,8 @@ func (w *world) front() *front {
 
 // note remembers what changes anything; the lease is renewed all the time.
 func (f *front) note(r *http.Request) {
-	if r.Method == http.MethodGet || strings.Contains(r.URL.Path, "/leases") {
+	// The lease, and where a leader's console is, are every controller's.
+	if r.Method == http.MethodGet || strings.Contains(r.URL.Path, "/leases") || strings.Contains(r.URL.Path, "/journals") {
 		return
 	}
 	f.mu.Lock()

@@ -133,8 +133,10 @@ const (
 )
 
 // Tick says that something changed. PathWatch sends each as an event named "tick" whose
-// data is its JSON, at most one a second, and the first at once with all topics. While
-// nothing changes it sends comments to keep the connection up, and nothing else.
+// data is its JSON, at most one a second, and the first at once with all topics. What comes
+// of a change may be listed a little later: its topics come once more, with the same version,
+// when it must be. While nothing changes it sends comments to keep the connection up, and
+// nothing else.
 type Tick struct {
 	// Version counts up as long as one replica leads. A smaller one is a new leader's.
 	Version uint64  `json:"version"`
