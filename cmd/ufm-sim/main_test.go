@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -169,14 +170,12 @@ func TestPartitionsGoToOpenSM(t *testing.T) {
 		t.Fatal(res, err)
 	}
 	_ = res.Body.Close()
+	waitForFile(t, filepath.Join(dir, "signalled")) // a change is answered before it is applied
 	if code, text := finish(); code != 0 || !strings.Contains(text, conf) {
 		t.Errorf("code %d: %s", code, text)
 	}
 	if text, err := os.ReadFile(conf); err != nil || !strings.Contains(string(text), "0x0200000000000001=full") {
 		t.Errorf("%s, %v", text, err)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "signalled")); err != nil {
-		t.Error(err)
 	}
 	// A file of somebody else's is not taken over, nor is its lock kept.
 	if err := os.WriteFile(conf, []byte("Default=0x7fff : ALL=full ;\n"), 0o600); err != nil {
@@ -185,6 +184,23 @@ func TestPartitionsGoToOpenSM(t *testing.T) {
 	var out bytes.Buffer
 	if code := run(t.Context(), flags, noEnv, &out, &out); code != 1 || !strings.Contains(out.String(), "move it away") {
 		t.Errorf("code %d: %s", code, out.String())
+	}
+}
+
+// waitForFile waits until somebody has made a file.
+func waitForFile(t *testing.T, name string) {
+	t.Helper()
+	end, look := time.After(time.Minute), time.NewTicker(5*time.Millisecond)
+	defer look.Stop()
+	for {
+		if _, err := os.Stat(name); err == nil {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-end:
+			t.Fatalf("nobody made %s", name)
+		}
 	}
 }
 
