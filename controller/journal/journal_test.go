@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +25,8 @@ import (
 
 // shelf is an API server that has Journals.
 type shelf struct {
-	client.Client // nobody asks for the rest
+	client.Client            // nobody asks for the rest
+	mu            sync.Mutex // protects what follows
 	objects       map[string]*v1alpha1.Journal
 	writes        int
 	down          error
@@ -37,6 +39,8 @@ func kind() schema.GroupResource {
 }
 
 func (s *shelf) List(_ context.Context, into client.ObjectList, _ ...client.ListOption) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for name, obj := range s.objects {
 		if !strings.HasSuffix(name, ".head") {
 			into.(*v1alpha1.JournalList).Items = append(into.(*v1alpha1.JournalList).Items, *obj.DeepCopyObject().(*v1alpha1.Journal))
@@ -46,6 +50,8 @@ func (s *shelf) List(_ context.Context, into client.ObjectList, _ ...client.List
 }
 
 func (s *shelf) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	obj, ok := s.objects[key.Name]
 	if !ok {
 		return apierrors.NewNotFound(kind(), key.Name)
@@ -55,6 +61,8 @@ func (s *shelf) Get(_ context.Context, key client.ObjectKey, into client.Object,
 }
 
 func (s *shelf) Create(_ context.Context, obj client.Object, _ ...client.CreateOption) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if _, there := s.objects[obj.GetName()]; there {
 		return apierrors.NewAlreadyExists(kind(), obj.GetName())
 	}
@@ -62,6 +70,8 @@ func (s *shelf) Create(_ context.Context, obj client.Object, _ ...client.CreateO
 }
 
 func (s *shelf) Update(_ context.Context, obj client.Object, _ ...client.UpdateOption) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	have, there := s.objects[obj.GetName()]
 	switch {
 	case !there:
@@ -70,6 +80,13 @@ func (s *shelf) Update(_ context.Context, obj client.Object, _ ...client.UpdateO
 		return apierrors.NewConflict(kind(), obj.GetName(), errors.New("changed"))
 	}
 	return s.store(obj)
+}
+
+// written is how many writes it took.
+func (s *shelf) written() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writes
 }
 
 func (s *shelf) store(obj client.Object) error {
@@ -113,10 +130,10 @@ func TestTheNextLeaderHasWhatTheLastOneStored(t *testing.T) {
 		if head := api.objects["f.head"]; head == nil || head.Spec.Leader != "first" || head.Spec.Console.Address != "first:8443" {
 			t.Fatalf("the head is %+v", head)
 		}
-		writes := api.writes
+		writes := api.written()
 		time.Sleep(time.Hour)
-		if api.writes != writes {
-			t.Errorf("%d writes while there was nothing to store", api.writes-writes)
+		if api.written() != writes {
+			t.Errorf("%d writes while there was nothing to store", api.written()-writes)
 		}
 		for i := range 1000 { // as fast as UFM answers
 			first.Note(added(pkey.PKey(5+i%3), guid.GUID(i+1), guid.GUID(i+2)))
@@ -124,7 +141,7 @@ func TestTheNextLeaderHasWhatTheLastOneStored(t *testing.T) {
 		}
 		time.Sleep(Every + time.Second)
 		// Fifty seconds are ten writes, and a few for pages that got full.
-		if n := api.writes - writes; n > 20 {
+		if n := api.written() - writes; n > 20 {
 			t.Errorf("a thousand changes were %d writes", n)
 		}
 		first.Note(added(9, 77)) // and the process is told to stop at once
@@ -198,17 +215,21 @@ func TestWhatCannotBeStoredIsTriedAgain(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		go func() { _ = store.Start(ctx) }()
 		synctest.Wait()
+		api.mu.Lock()
 		api.down = errors.New("the API server is away")
+		api.mu.Unlock()
 		book.Note(added(5, 1))
 		time.Sleep(3 * Every)
 		synctest.Wait()
 		if _, _, unwritten := book.Count(); unwritten != 1 || len(*failed) == 0 || len(*failed) > 3 {
 			t.Errorf("%d not stored, failed %v", unwritten, *failed)
 		}
+		api.mu.Lock()
 		api.down = nil
 		// Somebody else writes the page: what is ours goes in all the same.
 		api.objects["f.0"] = &v1alpha1.Journal{Spec: v1alpha1.JournalSpec{Entries: []string{"spoilt"}}}
 		api.objects["f.0"].Name, api.objects["f.0"].ResourceVersion = "f.0", "another"
+		api.mu.Unlock()
 		time.Sleep(2 * Every)
 		synctest.Wait()
 		if _, _, unwritten := book.Count(); unwritten != 0 {
@@ -226,14 +247,14 @@ func TestAReplicaThatLostItsLeaseWritesNothing(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		go func() { _ = store.Start(ctx) }()
 		synctest.Wait()
-		writes := api.writes
+		writes := api.written()
 		store.Leading = func() error { return errors.New("another leads") }
 		book.Note(added(5, 1))
 		time.Sleep(2 * Every)
 		stop()
 		synctest.Wait()
-		if api.writes != writes {
-			t.Errorf("%d writes", api.writes-writes)
+		if api.written() != writes {
+			t.Errorf("%d writes", api.written()-writes)
 		}
 	})
 }
