@@ -24,6 +24,9 @@ type System struct {
 	Network int // of the guest: 10.0.N.0/24, where this machine is 10.0.N.2; 0: 2
 }
 
+// userNetwork is what QEMU calls the guest's network.
+const userNetwork = "out"
+
 // arguments are QEMU's. Its own numbers of the files that it inherits are 3 to 6.
 func (s System) arguments(kernel string) []string {
 	network := fmt.Sprintf("10.0.%d", cmp.Or(s.Network, 2))
@@ -32,7 +35,7 @@ func (s System) arguments(kernel string) []string {
 		"-chardev", "socket,id=control,fd=4", "-serial", "chardev:control",
 		"-chardev", "socket,id=line,fd=5", "-device", "isa-serial,chardev=line,index=2,irq=5",
 		"-chardev", "socket,id=monitor,fd=6", "-mon", "chardev=monitor,mode=control",
-		"-netdev", fmt.Sprintf("user,id=out,net=%[1]s.0/24,host=%[1]s.2", network), "-device", "virtio-net-pci,netdev=out,romfile=")
+		"-netdev", fmt.Sprintf("user,id=%s,net=%[2]s.0/24,host=%[2]s.2", userNetwork, network), "-device", "virtio-net-pci,netdev=out,romfile=")
 	return append(args, cards(s.Cards)...)
 }
 
