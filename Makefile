@@ -50,8 +50,8 @@ fmt-check: ## fail on files that gofmt would change
 manifests: ## render the chart into deploy/manifests, admission and console, and its values into docs/install.md
 	go -C deploy/tools run ./ibfabric-chart manifests -root ../..
 
-images: ## write the images into build/images, as OCI archives for amd64 and arm64; VERSION=v1.2.3
-	@go -C deploy/tools run ./ibfabric-release -root ../.. -o ../../build/images -images-only $(if $(VERSION),-version $(VERSION))
+images: ## write the images into build/images, as OCI archives for amd64 and arm64; VERSION=v1.2.3 ARCH=amd64
+	@go -C deploy/tools run ./ibfabric-release -root ../.. -o ../../build/images -images-only $(if $(VERSION),-version $(VERSION)) $(if $(ARCH),-arch $(ARCH))
 
 release: ## all that is given out into build/release: programs, images, chart, manifests, SHA256SUMS; VERSION=v1.2.3
 	@go -C deploy/tools run ./ibfabric-release -root ../.. -o ../../build/release $(if $(VERSION),-version $(VERSION))

@@ -104,6 +104,9 @@ func (c *Cluster) StartAPIServer(ctx context.Context) error {
 	return p.ready(ctx, c.apiserverReady)
 }
 
+// serviceRange is where the addresses of Services come from.
+const serviceRange = "10.96.0.0/16"
+
 func (c *Cluster) apiserverFlags() []string {
 	flags := []string{
 		"--etcd-servers=http://" + c.etcdPort.address(),
@@ -118,7 +121,7 @@ func (c *Cluster) apiserverFlags() []string {
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + c.file(accountKeyFile),
 		"--service-account-signing-key-file=" + c.file(accountKeyFile),
-		"--service-cluster-ip-range=10.96.0.0/16",
+		"--service-cluster-ip-range=" + serviceRange,
 		"--endpoint-reconciler-type=none", // it would complain of a loopback address for ever
 		"--allow-privileged",
 		"--event-ttl=15m",

@@ -2,7 +2,7 @@
 // images, the chart, the manifests, and the sums of them all. The same checkout and the same
 // Go give the same bytes, on any machine.
 //
-//	ibfabric-release [-images-only] -version v1.2.3 -o build/release
+//	ibfabric-release [-images-only] [-arch amd64] -version v1.2.3 -o build/release
 package main
 
 import (
@@ -36,6 +36,7 @@ func main() {
 // release is what is being made.
 type release struct {
 	root, out  string
+	archs      []string // as GOARCH
 	imagesOnly bool
 	labels     image.Labels
 }
@@ -49,10 +50,12 @@ func run(ctx context.Context, args []string) error {
 	fs.StringVar(&r.root, "root", ".", "`folder` of the project")
 	fs.StringVar(&r.out, "o", "build/release", "`folder` to write, made anew")
 	fs.StringVar(&r.labels.Version, "version", "", "`version`, as v1.2.3 (none: the tag of the checkout, or v0.0.0 with its revision)")
+	archs := fs.String("arch", "amd64,arm64", "`platforms`, with commas between")
 	fs.BoolVar(&r.imagesOnly, "images-only", false, "write the images and nothing else")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
+	r.archs = strings.Split(*archs, ",")
 	if err := r.describe(ctx); err != nil {
 		return err
 	}
@@ -102,7 +105,7 @@ func (r *release) git(ctx context.Context, args ...string) (string, error) {
 
 func (r *release) make(ctx context.Context) error {
 	programs := map[string][]image.Program{}
-	for _, arch := range []string{"amd64", "arm64"} {
+	for _, arch := range r.archs {
 		if err := r.programs(ctx, arch, programs); err != nil {
 			return err
 		}

@@ -97,7 +97,17 @@ func (*node) Become(i control.Identity, _ *control.None) error {
 		os.WriteFile(bootID, []byte(i.BootID+"\n"), 0o444),
 		unix.Mount(bootID, "/proc/sys/kernel/random/boot_id", "", unix.MS_BIND, ""),
 		address(i.Address, i.Gateway),
+		startCPUs(),
 	)
+}
+
+// startCPUs sets all CPUs going but the first.
+func startCPUs() error {
+	switches, err := filepath.Glob("/sys/devices/system/cpu/cpu[1-9]*/online")
+	for _, file := range switches {
+		err = errors.Join(err, os.WriteFile(file, []byte("1"), 0o644))
+	}
+	return err
 }
 
 // reseed keeps two nodes of one snapshot from drawing the same random numbers.

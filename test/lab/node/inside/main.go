@@ -3,9 +3,10 @@
 // Command inside is the lab's own part in the node that depends on ibfabric's code, and is
 // therefore not in the node's snapshot. Its first argument says what to do:
 //
-//	cards GUID   make all VFs, with GUIDs and addresses from that number on
-//	vfs          print what the node has of them, as JSON
-//	bridge       serve test/lab/bridge on a serial port, for ever
+//	cards GUID      make all VFs, with GUIDs and addresses from that number on
+//	vfs             print what the node has of them, as JSON
+//	bridge          serve test/lab/bridge on a serial port, for ever
+//	pass FROM=TO …  pass connections on from one TCP address to another, for ever
 package main
 
 import (
@@ -35,6 +36,8 @@ func main() {
 		err = printVFs(ctx)
 	case len(words) == 1 && words[0] == "bridge":
 		err = serve(ctx)
+	case len(words) > 1 && words[0] == "pass":
+		err = passAll(words[1:])
 	default:
 		err = fmt.Errorf("do not know what to do with %q", words)
 	}
