@@ -64,7 +64,7 @@ demo: build $(if $(KUBECONFIG),,testbed) ## see it work; ONCE=1 runs to the end 
 bench: testbed ## measure against a bare loop and ib-kubernetes; ARGS="-quick -no-peer"
 	@go run ./test/bench $(ARGS)
 
-chaos: testbed ## let everything go wrong at once; SEED=7 DURATION=3m
+chaos: testbed ## let everything go wrong at once; SEED=7 DURATION=3m PODS=10000
 	@DURATION=$${DURATION:-1m} go test ./test/chaos -run 'TestChaos$$' -count=1 -v -timeout 120m
 
 chaos-short: testbed
