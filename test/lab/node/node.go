@@ -18,8 +18,6 @@ import (
 	"net"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/uuid"
-
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/test/lab/guest"
 	"github.com/ibfabric/ibfabric/test/lab/node/control"
@@ -77,7 +75,7 @@ func (s *Snapshot) Restore(ctx context.Context, c Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("restoring node %s: %w", c.Name, err)
 	}
-	n := &Node{config: c, live: live, control: control.NewClient(live.Control), first: firstGUID + guid.GUID(c.Number)<<16, bootID: string(uuid.NewUUID())}
+	n := &Node{config: c, live: live, control: control.NewClient(live.Control), first: firstGUID + guid.GUID(c.Number)<<16}
 	if n.door, err = openDoor(c); err == nil {
 		err = n.become(ctx)
 	}
@@ -100,9 +98,9 @@ func (n *Node) gateway() string { return fmt.Sprintf("10.0.%d.2", n.config.Numbe
 func (n *Node) become(ctx context.Context) error {
 	seed := make([]byte, 64)
 	_, _ = rand.Read(seed) // never fails
-	err := n.control.Become(ctx, control.Identity{
-		Now: time.Now(), Name: n.config.Name, Address: n.address() + "/24", Gateway: n.gateway(),
-		BootID: n.bootID, Seed: seed,
+	var err error
+	n.bootID, err = n.control.Become(ctx, control.Identity{
+		Now: time.Now(), Name: n.config.Name, Address: n.address() + "/24", Gateway: n.gateway(), Seed: seed,
 	})
 	if err != nil {
 		return err

@@ -251,6 +251,11 @@ func (w *world) startNode(number int, edits ...func(*Config)) *Node {
 	}
 	n, err := w.snapshot.Restore(ctx, c)
 	must(w.t, err)
+	for _, other := range w.nodes {
+		if other.BootID() == n.BootID() {
+			w.t.Errorf("%s and %s have one boot ID: somebody has read it before the snapshot", other.Name(), name)
+		}
+	}
 	w.nodes[name] = &place{Node: n}
 	must(w.t, errors.Join(n.Start(ctx), n.Ended()))
 	w.bridge(n, number-1)

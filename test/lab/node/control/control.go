@@ -46,7 +46,6 @@ type Identity struct {
 	Name    string
 	Address string // with its prefix: 10.0.2.15/24
 	Gateway string
-	BootID  string
 	Seed    []byte // for the kernel's random numbers
 }
 
@@ -131,9 +130,10 @@ func (c *Client) Write(ctx context.Context, files ...File) error {
 	return errors.Join(errs...)
 }
 
-// Become gives the node its identity.
-func (c *Client) Become(ctx context.Context, i Identity) error {
-	return c.call(ctx, "Become", i, &None{})
+// Become gives the node its identity, and returns the boot ID that it has from then on.
+func (c *Client) Become(ctx context.Context, i Identity) (bootID string, err error) {
+	err = c.call(ctx, "Become", i, &bootID)
+	return bootID, err
 }
 
 // Load loads a module of the kernel's.

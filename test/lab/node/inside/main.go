@@ -15,7 +15,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/guid"
@@ -64,6 +67,9 @@ func makeVFs(ctx context.Context, first string) error {
 		if err := c.MakeVFs(); err != nil {
 			return err
 		}
+		if err := up(c); err != nil {
+			return fmt.Errorf("setting %s up: %w", c.PF, err)
+		}
 		for vf := range c.VFs {
 			mine, mac := g+guid.GUID(i<<8+vf), host.MAC{2, 0xaa, byte(g >> 16), byte(i), 0, byte(vf)}
 			err := eventually(func() error { return c.Name(ctx, h, vf, mine, mac) })
@@ -73,6 +79,25 @@ func makeVFs(ctx context.Context, first string) error {
 		}
 	}
 	return nil
+}
+
+// up sets an Ethernet card up, which a node's own settings do: its port is down as long.
+func up(c *cards.Card) error {
+	if !c.Ethernet {
+		return nil
+	}
+	names, err := filepath.Glob(filepath.Join("/sys/bus/pci/devices", string(c.PF), "net/*"))
+	if err == nil && len(names) != 1 {
+		err = fmt.Errorf("it has the netdevs %q", names)
+	}
+	if err != nil {
+		return err
+	}
+	link, err := netlink.LinkByName(filepath.Base(names[0]))
+	if err != nil {
+		return err
+	}
+	return netlink.LinkSetUp(link)
 }
 
 // eventually is for a PF's netdev, which ib_ipoib makes in its own time.
