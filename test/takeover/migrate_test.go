@@ -149,13 +149,13 @@ func TestMigrateKnowsEachStage(t *testing.T) {
 	ours = w.install("sync")
 	ours.says("leader.adopted")
 	for _, l := range r.Pods.Left {
-		// Of one GUID twice the controller says it in words of its own.
-		if why := strings.SplitN(l.Why, ":", 2)[0]; l.Pod == "stranger" {
-			ours.says("pod.refused", "outside this controller's range")
-		} else if !strings.Contains(why, "p001") {
-			t.Errorf("%s is left since %s", l.Pod, l.Why)
-		} else {
-			ours.says("guid.conflict", l.GUID)
+		switch {
+		case l.Pod == "stranger":
+			ours.says("pod.refused", l.Why) // word by word
+		case l.Pod == "copy" && strings.Contains(l.Why, "/p001's too"):
+			ours.says("guid.conflict", l.GUID, "/p001's")
+		default:
+			t.Errorf("pod %s is left: %s", l.Pod, l.Why)
 		}
 	}
 	w.delete("stranger", "copy")
