@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,6 +57,9 @@ func (m *mapping) judged(installed bool) []Row {
 // translate makes values of the chart of the settings.
 func (f *Facts) translate(s settings) mapping {
 	m := mapping{values: newValues(), rows: f.unread()}
+	if n := len(f.Incumbents.Value); n > 1 {
+		m.say(Info, fmt.Sprintf("there are %d ib-kubernetes, and these are the settings of the one in namespace %s", n, s.namespace))
+	}
 	m.plugin(s)
 	m.period(s)
 	m.guids(s)
@@ -161,13 +165,19 @@ func (m *mapping) ufm(s settings, f *Facts) {
 	if text != "" {
 		m.values.UFM.Port = n
 	}
-	if n == 0 && scheme.value == "http" {
-		n = 80
+	if scheme.value == "http" {
+		m.say(Info, "UFM is spoken to without TLS: everybody in between reads the password")
+		if n == 0 {
+			n = 80
+		}
 	}
 	if n != 0 && n != 443 {
 		m.values.NetworkPolicy = &NetworkPolicyValue{UFMPorts: []int{n}}
 	}
-	m.certificate(s.get(ufmCertificate), at, address.value, scheme.value)
+	if f.Secrets[at].Err != nil || scheme.value == "http" {
+		return // which is told of
+	}
+	m.certificate(s.get(ufmCertificate), at, net.JoinHostPort(orWord(strings.Split(address.value, ",")[0], "ADDRESS"), orWord(port.value, "443")))
 }
 
 // setting is one that stays in the Secret, or goes into the values.
@@ -217,21 +227,14 @@ func (m *mapping) secret(s settings, f *Facts) types.NamespacedName {
 
 // certificate compares how UFM is believed. Without a certificate ib-kubernetes believes
 // everybody.
-func (m *mapping) certificate(v variable, secret types.NamespacedName, address, scheme string) {
-	host := orWord(strings.Split(address, ",")[0], "ADDRESS")
+func (m *mapping) certificate(v variable, secret types.NamespacedName, address string) {
 	fetch := []string{
-		fmt.Sprintf("openssl s_client -connect %s:443 </dev/null | openssl x509 > ufm.crt     # and compare its fingerprint with UFM's own", host),
+		fmt.Sprintf("openssl s_client -connect %s </dev/null | openssl x509 > ufm.crt     # and compare its fingerprint with UFM's own", address),
 		fmt.Sprintf(`kubectl -n %s patch secret %s -p "{\"data\":{\"%s\":\"$(base64 -w0 ufm.crt)\"}}"`, secret.Namespace, secret.Name, ufmCertificate),
 		"# or go on believing whoever answers there: ufm.skipTLSVerify: true in the values",
 	}
 	switch {
-	case scheme == "http":
-		m.say(Info, "UFM is spoken to without TLS: everybody in between reads the password")
-		return
-	case !v.set || v.value == "":
-		if v.kind == inSecret && v.set {
-			return // it is there, and could not be read
-		}
+	case !v.set:
 		m.add(v, "", "", "not set: nothing is verified there; here everything is")
 		m.say(Mend, "without UFM_CERTIFICATE ib-kubernetes gives the password to whoever answers at UFM's address; ibfabric wants a certificate that it can verify", fetch...)
 		return

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ibfabric/ibfabric/cmd/ibfabric/internal/doctor"
 	"github.com/ibfabric/ibfabric/cmd/ibfabric/internal/facts"
+	"github.com/ibfabric/ibfabric/cmd/ibfabric/internal/fault"
 	"github.com/ibfabric/ibfabric/guid"
 )
 
@@ -109,6 +110,9 @@ func (f *Facts) unreadable() (rows []Row) {
 			rows = append(rows, row(Mend, "rights", fmt.Sprintf("%s cannot be read: %v", look.what, look.err),
 				"# an administrator lets you:", fmt.Sprintf("kubectl auth can-i list %s -A", look.resource)))
 		}
+	}
+	if f.Overview != nil && f.Overview.Err != nil {
+		rows = append(rows, row(Info, "console", fmt.Sprintf("ibfabric cannot be asked, and what it does is not known: %v", f.Overview.Err), fault.MendOf(f.Overview.Err)...))
 	}
 	return rows
 }

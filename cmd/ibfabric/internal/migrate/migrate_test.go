@@ -17,6 +17,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
+
+	"github.com/ibfabric/ibfabric/cmd/ibfabric/internal/fault"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -187,7 +189,12 @@ func TestEachFaultHasItsRow(t *testing.T) {
 		"Secret forbidden": {func(f *Facts) {
 			f.Secrets[key("kube-system", "ib-kubernetes-ufm-secret")] = Fact[Secret]{Err: errors.New("forbidden")}
 		}, Mend, "kubectl -n kube-system auth can-i get secret/ib-kubernetes-ufm-secret", ""},
-		"the guide's user":  {ufm(func(d map[string][]byte) { d["UFM_USER"] = d[ufmUsername]; delete(d, ufmUsername) }), OK, "", "ufm.secret: ib-kubernetes-ufm-secret"},
+		"the guide's user": {ufm(func(d map[string][]byte) { d["UFM_USER"] = d[ufmUsername]; delete(d, ufmUsername) }), OK, "", "ufm.secret: ib-kubernetes-ufm-secret"},
+		"no console": {func(f *Facts) {
+			install(f, dryRun)
+			f.Overview.Err = fault.New(fault.Unreachable, "nobody leads", nil, "kubectl get lease")
+		}, Info, "ibfabric cannot be asked, and what it does is not known: nobody leads; kubectl get lease", ""},
+		"two of them":       {func(f *Facts) { f.Incumbents.Value = append(f.Incumbents.Value, f.Incumbents.Value[0]) }, Info, "there are 2 ib-kubernetes", ""},
 		"no user":           {ufm(func(d map[string][]byte) { delete(d, ufmUsername) }), Mend, "UFM_USERNAME must be a key of the Secret ib-kubernetes-ufm-secret", ""},
 		"no password":       {ufm(func(d map[string][]byte) { delete(d, ufmPassword) }), Mend, "ibfabric ufm secret --controller-namespace kube-system --name ib-kubernetes-ufm-secret --ufm-address ufm.example.com", ""},
 		"no certificate":    {ufm(func(d map[string][]byte) { delete(d, ufmCertificate) }), Mend, "openssl s_client -connect ufm.example.com:443", ""},
@@ -277,8 +284,23 @@ func everything(t *testing.T, r Report) string {
 // TestWhatIsReadOfASecretHasNoCredential looks into the value itself.
 func TestWhatIsReadOfASecretHasNoCredential(t *testing.T) {
 	s := newSecret(secret(func(d map[string][]byte) { d["UFM_TOKEN"] = []byte(password) }))
+	f := standalone()
+	f.Incumbents.Value[0].Spec.Template.Spec.Containers[0].Env[6] = corev1.EnvVar{Name: ufmPassword, Value: password}
+	if all, _ := f.settings(); all.get(ufmPassword).value != "" || !all.get(ufmPassword).set {
+		t.Errorf("a password in the Deployment is kept, or lost: %t", all.get(ufmPassword).set)
+	}
 	if text := fmt.Sprintf("%+v %s", s, s.Certificate); strings.Contains(text, password) || strings.Contains(text, "admin") || !strings.Contains(text, "UFM_TOKEN") {
 		t.Error(text)
+	}
+}
+
+// TestAPolicyWithoutASecretWantsOne is how old versions of network-operator may have it.
+func TestAPolicyWithoutASecretWantsOne(t *testing.T) {
+	f := operated()
+	delete(f.Policies.Value[0].Object["spec"].(map[string]any)["ibKubernetes"].(map[string]any), "ufmSecret")
+	r := Examine(f, now())
+	if got := table(t, r); r.OK || !strings.Contains(got, "ibfabric ufm secret --controller-namespace nvidia-network-operator --name ibfabric-ufm") || r.Values.UFM.Secret != "ibfabric-ufm" {
+		t.Error(got)
 	}
 }
 

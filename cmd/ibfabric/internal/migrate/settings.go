@@ -150,6 +150,9 @@ func (f *Facts) readPolicy(s *settings, spec map[string]any) {
 	put(periodic, "periodicUpdateSeconds", seconds, seconds != "")
 	put(rangeStart, "pKeyGUIDPoolRangeStart", text("pKeyGUIDPoolRangeStart"), text("pKeyGUIDPoolRangeStart") != "")
 	put(rangeEnd, "pKeyGUIDPoolRangeEnd", text("pKeyGUIDPoolRangeEnd"), text("pKeyGUIDPoolRangeEnd") != "")
+	if text("ufmSecret") == "" {
+		return
+	}
 	for _, name := range []string{ufmUsername, ufmPassword, ufmAddress, ufmScheme, ufmPort, ufmCertificate} {
 		f.fromSecret(s, name, text("ufmSecret"), name)
 	}
