@@ -340,11 +340,68 @@ func TestALeaseCountsWhereThereIsNoDeployment(t *testing.T) {
 	}
 }
 
-// TestNothingMovesTheCursor has texts of tenants that would.
+// next is the name of the step that is due.
+func next(r Report) string {
+	for _, s := range r.Steps {
+		if s.State == StepNext {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// TestAPolicyStartsItAgain is the moment between two rounds of network-operator.
+func TestAPolicyStartsItAgain(t *testing.T) {
+	f := operated()
+	install(&f, dryRun)
+	f.Incumbents.Value, f.Pods.Value = nil, f.Pods.Value[:4]
+	if r := Examine(f, now()); next(r) != "stop" {
+		t.Error(table(t, r))
+	}
+}
+
+// TestADryRunTakesNothingOver, whoever wrote the ledger before, and where its console cannot
+// be asked.
+func TestADryRunTakesNothingOver(t *testing.T) {
+	f := standalone()
+	stop(&f)
+	takeOver(&f)
+	rows := f.Ledger.Value
+	install(&f, dryRun)
+	f.Ledger.Value, f.Overview.Err = rows, errors.New("no way")
+	if r := Examine(f, now()); next(r) != "take over" {
+		t.Error(table(t, r))
+	}
+	f.Controllers.Value[0].Spec.Template.Spec.Containers[0].Args = nil
+	if r := Examine(f, now()); next(r) != "nodes" { // the ledger is witness enough
+		t.Error(table(t, r))
+	}
+}
+
+// TestANodeIsMovedWhenItsInstallationIsThrough is a pod that waits in its init container.
+func TestANodeIsMovedWhenItsInstallationIsThrough(t *testing.T) {
+	f := standalone()
+	stop(&f)
+	takeOver(&f)
+	move(&f, "gpu-1")
+	f.Pods.Value[len(f.Pods.Value)-1].Status.Phase = corev1.PodPending
+	r := Examine(f, now())
+	if !strings.Contains(table(t, r), "kubectl label node gpu-1 ibfabric.io/cni=yes") {
+		t.Error(table(t, r))
+	}
+}
+
+// TestNothingMovesTheCursor has texts of tenants, and of a Secret, that would.
 func TestNothingMovesTheCursor(t *testing.T) {
 	f := standalone()
 	f.Networks.Value[0].Spec.Config = `{"type":"ib-sriov","pkey":"\u001b[2Jevil"}`
-	if got := table(t, Examine(f, now())); strings.ContainsAny(got, "\x1b\r") {
+	f.Secrets[key("kube-system", "ib-kubernetes-ufm-secret")] = Fact[Secret]{Value: newSecret(secret(func(d map[string][]byte) {
+		d[ufmAddress] = []byte("ufm\x1b[2J")
+		delete(d, ufmCertificate)
+	}))}
+	install(&f, dryRun)
+	f.Overview.Err = errors.New("\x1b[31mevil")
+	if got := table(t, Examine(f, now())); strings.ContainsAny(got, "\x1b\r") || strings.Count(got, "?[2J") < 2 {
 		t.Errorf("%q", got)
 	}
 }

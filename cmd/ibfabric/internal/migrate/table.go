@@ -35,8 +35,10 @@ func (r Report) Write(w io.Writer, color bool) error {
 	if len(r.Rows) > 0 {
 		rows := make([]Row, len(r.Rows))
 		for i, row := range r.Rows {
-			row.Seen = show.Clean(row.Seen) // tenants wrote parts of it
-			rows[i] = row
+			rows[i] = Row{State: row.State, Check: row.Check, Seen: show.Clean(row.Seen)} // tenants wrote parts of it
+			for _, line := range row.Mend {
+				rows[i].Mend = append(rows[i].Mend, show.Clean(line))
+			}
 		}
 		fmt.Fprintf(w, "\n%s", doctor.Table("the move", rows, nil, color))
 	}
