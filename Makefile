@@ -50,8 +50,8 @@ fmt-check: ## fail on files that gofmt would change
 manifests: ## render the chart into deploy/manifests, admission and console, and its values into docs/install.md
 	go -C deploy/tools run ./ibfabric-chart manifests -root ../..
 
-images: ## write the images into build/images, as OCI archives for amd64 and arm64; VERSION=v1.2.3
-	@go -C deploy/tools run ./ibfabric-release -root ../.. -o ../../build/images -images-only $(if $(VERSION),-version $(VERSION))
+images: ## write the images into build/images, as OCI archives for amd64 and arm64; VERSION=v1.2.3 ARCH=amd64
+	@go -C deploy/tools run ./ibfabric-release -root ../.. -o ../../build/images -images-only $(if $(VERSION),-version $(VERSION)) $(if $(ARCH),-arch $(ARCH))
 
 release: ## all that is given out into build/release: programs, images, chart, manifests, SHA256SUMS; VERSION=v1.2.3
 	@go -C deploy/tools run ./ibfabric-release -root ../.. -o ../../build/release $(if $(VERSION),-version $(VERSION))
@@ -64,7 +64,7 @@ demo: build $(if $(KUBECONFIG),,testbed) ## see it work; ONCE=1 runs to the end 
 bench: testbed ## measure against a bare loop and ib-kubernetes; ARGS="-quick -no-peer"
 	@go run ./test/bench $(ARGS)
 
-chaos: testbed ## let everything go wrong at once; SEED=7 DURATION=3m
+chaos: testbed ## let everything go wrong at once; SEED=7 DURATION=3m PODS=10000
 	@DURATION=$${DURATION:-1m} go test ./test/chaos -run 'TestChaos$$' -count=1 -v -timeout 120m
 
 chaos-short: testbed

@@ -70,6 +70,9 @@ func (c *Cluster) startEtcd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.mu.Lock()
+	c.etcd = p
+	c.mu.Unlock()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	return p.ready(ctx, func(ctx context.Context) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/health", nil)
@@ -101,6 +104,9 @@ func (c *Cluster) StartAPIServer(ctx context.Context) error {
 	return p.ready(ctx, c.apiserverReady)
 }
 
+// serviceRange is where the addresses of Services come from.
+const serviceRange = "10.96.0.0/16"
+
 func (c *Cluster) apiserverFlags() []string {
 	flags := []string{
 		"--etcd-servers=http://" + c.etcdPort.address(),
@@ -115,7 +121,7 @@ func (c *Cluster) apiserverFlags() []string {
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + c.file(accountKeyFile),
 		"--service-account-signing-key-file=" + c.file(accountKeyFile),
-		"--service-cluster-ip-range=10.96.0.0/16",
+		"--service-cluster-ip-range=" + serviceRange,
 		"--endpoint-reconciler-type=none", // it would complain of a loopback address for ever
 		"--allow-privileged",
 		"--event-ttl=15m",

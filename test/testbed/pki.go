@@ -45,7 +45,8 @@ func newPKI() (*pki, error) {
 func (p *pki) server() (pair, error) {
 	t := template(pkix.Name{CommonName: "kube-apiserver"})
 	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	t.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	// The second is its Service's, by which pods reach it: the first of serviceRange.
+	t.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 96, 0, 1)}
 	t.DNSNames = []string{"localhost", "kubernetes.default.svc"}
 	return p.sign(t)
 }

@@ -2,7 +2,7 @@
 // images, the chart, the manifests, and the sums of them all. The same checkout and the same
 // Go give the same bytes, on any machine.
 //
-//	ibfabric-release [-images-only] -version v1.2.3 -o build/release
+//	ibfabric-release [-images-only] [-arch amd64] -version v1.2.3 -o build/release
 package main
 
 import (
@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,6 +37,7 @@ func main() {
 // release is what is being made.
 type release struct {
 	root, out  string
+	archs      []string // as GOARCH
 	imagesOnly bool
 	labels     image.Labels
 }
@@ -49,10 +51,12 @@ func run(ctx context.Context, args []string) error {
 	fs.StringVar(&r.root, "root", ".", "`folder` of the project")
 	fs.StringVar(&r.out, "o", "build/release", "`folder` to write, made anew")
 	fs.StringVar(&r.labels.Version, "version", "", "`version`, as v1.2.3 (none: the tag of the checkout, or v0.0.0 with its revision)")
+	archs := fs.String("arch", "amd64,arm64", "`platforms`, with commas between")
 	fs.BoolVar(&r.imagesOnly, "images-only", false, "write the images and nothing else")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
+	r.archs = strings.Split(*archs, ",")
 	if err := r.describe(ctx); err != nil {
 		return err
 	}
@@ -67,6 +71,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	return sums(r.out)
 }
+
+// say tells whoever waits how far it is. What is made is printed on its own.
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "release: "+format+"\n", args...) }
 
 // describe says which revision this is, and of when.
 func (r *release) describe(ctx context.Context) error {
@@ -88,6 +95,10 @@ func (r *release) describe(ctx context.Context) error {
 	if !semver.MatchString(r.labels.Version) {
 		return fmt.Errorf("version %q: write it as v1.2.3 or v1.2.3-rc.1", r.labels.Version)
 	}
+	// The programs have their version from git, see cmd/internal/release.
+	if tags, err := r.git(ctx, "tag", "--points-at", "HEAD"); err != nil || !slices.Contains(strings.Fields(tags), r.labels.Version) {
+		say("no tag %[1]s is on this checkout: images and chart will be of %[1]s, and the programs will name their revision; git tag %[1]s mends it", r.labels.Version)
+	}
 	return nil
 }
 
@@ -102,10 +113,13 @@ func (r *release) git(ctx context.Context, args ...string) (string, error) {
 
 func (r *release) make(ctx context.Context) error {
 	programs := map[string][]image.Program{}
-	for _, arch := range []string{"amd64", "arm64"} {
+	for _, arch := range r.archs {
+		begun := time.Now()
+		say("building the programs for linux/%s …", arch)
 		if err := r.programs(ctx, arch, programs); err != nil {
 			return err
 		}
+		say("built the programs for linux/%s in %.0f s", arch, time.Since(begun).Seconds())
 	}
 	for _, s := range image.Specs() {
 		if err := r.image(s, programs[s.Program]); err != nil {

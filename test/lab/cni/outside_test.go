@@ -166,25 +166,6 @@ func plugins(ctx context.Context, dir string) (map[string]string, error) {
 	return files, err
 }
 
-// kinds are the CNI types of plugins that there are stories for.
-func kinds() []string { return []string{"ib-sriov", "sriov", "rdma"} }
-
-// addPeers takes the plugins of a folder like a node's CNI bin directory.
-func addPeers(dir string, files map[string]string) error {
-	found := 0
-	for _, kind := range kinds() {
-		file := filepath.Join(dir, kind)
-		if _, err := os.Stat(file); err == nil {
-			files[filepath.Join(pluginDir, filepath.Base(dir), kind)] = file
-			found++
-		}
-	}
-	if found == 0 {
-		return fmt.Errorf("PEER_DIR=%s has none of %s", dir, strings.Join(kinds(), ", "))
-	}
-	return nil
-}
-
 // ourPlugins builds the program that is all plugins of ibfabric.
 func ourPlugins(ctx context.Context, dir string) (file string, err error) {
 	return filepath.Join(dir, "ibfabric-cni"), programs.Build(ctx, dir, false, "cmd/ibfabric-cni")

@@ -88,7 +88,8 @@ static void fab_sweep(struct work_struct *w)
 
 	mutex_lock(&fab_lock);
 	t = fab_find(f->port_guid);
-	if (f->port_state == IB_PORT_DOWN || (!t && fab_strict)) {
+	/* Of a node's ports the lab's fabric has those of the VFs only. */
+	if (f->port_state == IB_PORT_DOWN || (!t && fab_strict && f->pf)) {
 		mutex_unlock(&fab_lock);
 		return;
 	}

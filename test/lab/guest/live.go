@@ -124,6 +124,15 @@ func (l *Live) Ended() error {
 	}
 }
 
+// Forward passes what comes to a port of 127.0.0.1 on to an address of the guest's, as
+// "10.0.2.15:443", until the guest ends.
+func (l *Live) Forward(port int, to string) error {
+	if err := l.monitor.forward(port, to); err != nil {
+		return fmt.Errorf("passing port %d on to the guest's %s: %w", port, to, err)
+	}
+	return nil
+}
+
 // Kill cuts the guest's power.
 func (l *Live) Kill() {
 	_ = l.cmd.Process.Kill() // it may have ended

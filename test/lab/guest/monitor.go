@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -62,6 +63,18 @@ func (m *monitor) running() error {
 			return nil
 		}
 		time.Sleep(pause)
+	}
+	return err
+}
+
+// forward has QEMU listen on a port of 127.0.0.1 and pass connections on to the guest.
+func (m *monitor) forward(port int, to string) error {
+	var complaint string // QEMU's only way, meant for people: no words are good words
+	err := m.do("human-monitor-command", map[string]any{
+		"command-line": fmt.Sprintf("hostfwd_add %s tcp:127.0.0.1:%d-%s", userNetwork, port, to),
+	}, &complaint)
+	if err == nil && complaint != "" {
+		err = errors.New(strings.TrimSpace(complaint))
 	}
 	return err
 }

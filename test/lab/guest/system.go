@@ -14,12 +14,18 @@ import (
 // System is a guest that stays up, with a first program and files of its own. All of it must
 // be the same when it is restored, but for Network.
 type System struct {
-	Image   string // file of an initramfs, see [Image]; its /init is the first program
-	CPUs    int    // 0: one
-	Memory  int    // MiB; 0: 1024
-	Cards   int    // PFs with seven VFs each
-	Network int    // of the guest: 10.0.N.0/24, where this machine is 10.0.N.2; 0: 2
+	Image string // file of an initramfs, see [Image]; its /init is the first program
+	// CPUs that there are; 0: one. All but the first are off until the guest sets them going,
+	// with a 1 into /sys/devices/system/cpu/cpu1/online and so on. Do it after a restore: a
+	// second CPU that was saved at work has come back without its timer's interrupt.
+	CPUs    int
+	Memory  int // MiB; 0: 1024
+	Cards   int // PFs with seven VFs each
+	Network int // of the guest: 10.0.N.0/24, where this machine is 10.0.N.2; 0: 2
 }
+
+// userNetwork is what QEMU calls the guest's network.
+const userNetwork = "out"
 
 // arguments are QEMU's. Its own numbers of the files that it inherits are 3 to 6.
 func (s System) arguments(kernel string) []string {
@@ -29,7 +35,7 @@ func (s System) arguments(kernel string) []string {
 		"-chardev", "socket,id=control,fd=4", "-serial", "chardev:control",
 		"-chardev", "socket,id=line,fd=5", "-device", "isa-serial,chardev=line,index=2,irq=5",
 		"-chardev", "socket,id=monitor,fd=6", "-mon", "chardev=monitor,mode=control",
-		"-netdev", fmt.Sprintf("user,id=out,net=%[1]s.0/24,host=%[1]s.2", network), "-device", "virtio-net-pci,netdev=out,romfile=")
+		"-netdev", fmt.Sprintf("user,id=%s,net=%[2]s.0/24,host=%[2]s.2", userNetwork, network), "-device", "virtio-net-pci,netdev=out,romfile=")
 	return append(args, cards(s.Cards)...)
 }
 

@@ -14,10 +14,9 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"time"
-
-	"k8s.io/apimachinery/pkg/util/uuid"
 
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/test/lab/guest"
@@ -32,9 +31,10 @@ type Config struct {
 	// Kubelet and Multus are the identities of the two at the API server.
 	Kubelet, Multus Identity
 	// Inside and CNI are files of this machine's: the programs test/lab/node/inside and
-	// cmd/ibfabric-cni.
+	// cmd/ibfabric-cni. Without the second the node has nothing of ibfabric's.
 	Inside, CNI string
-	Resources   map[string]int // what the device plugin offers: name, and the card
+	Files       map[string]string // more of this machine's, for Fetch, by their path in the node
+	Resources   map[string]int    // what the device plugin offers: name, and the card
 }
 
 // Node is a node that runs.
@@ -53,8 +53,17 @@ const (
 	cniProgram    = "/usr/bin/ibfabric-cni"
 )
 
+// files are all that the node may ask for.
 func (c Config) files() map[string]string {
-	return map[string]string{insideProgram: c.Inside, cniProgram: c.CNI}
+	files := maps.Clone(c.Files)
+	if files == nil {
+		files = map[string]string{}
+	}
+	files[insideProgram] = c.Inside
+	if c.CNI != "" {
+		files[cniProgram] = c.CNI
+	}
+	return files
 }
 
 // Restore gives a node that has just booted, as far as anybody can tell: it has a boot ID
@@ -66,7 +75,7 @@ func (s *Snapshot) Restore(ctx context.Context, c Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("restoring node %s: %w", c.Name, err)
 	}
-	n := &Node{config: c, live: live, control: control.NewClient(live.Control), first: firstGUID + guid.GUID(c.Number)<<16, bootID: string(uuid.NewUUID())}
+	n := &Node{config: c, live: live, control: control.NewClient(live.Control), first: firstGUID + guid.GUID(c.Number)<<16}
 	if n.door, err = openDoor(c); err == nil {
 		err = n.become(ctx)
 	}
@@ -89,9 +98,9 @@ func (n *Node) gateway() string { return fmt.Sprintf("10.0.%d.2", n.config.Numbe
 func (n *Node) become(ctx context.Context) error {
 	seed := make([]byte, 64)
 	_, _ = rand.Read(seed) // never fails
-	err := n.control.Become(ctx, control.Identity{
-		Now: time.Now(), Name: n.config.Name, Address: n.address() + "/24", Gateway: n.gateway(),
-		BootID: n.bootID, Seed: seed,
+	var err error
+	n.bootID, err = n.control.Become(ctx, control.Identity{
+		Now: time.Now(), Name: n.config.Name, Address: n.address() + "/24", Gateway: n.gateway(), Seed: seed,
 	})
 	if err != nil {
 		return err
@@ -110,17 +119,10 @@ func (n *Node) Start(ctx context.Context) error {
 		"--hostname-override="+n.config.Name, "--node-ip="+n.address(), "--v=2"); err != nil {
 		return err
 	}
-	var programs []control.File
-	for to := range n.config.files() {
-		programs = append(programs, control.File{Path: to, Mode: 0o755, URL: n.door.file(n.gateway(), to)})
-	}
-	if err := n.control.Write(ctx, programs...); err != nil {
+	if err := n.Fetch(ctx, insideProgram); err != nil {
 		return err
 	}
-	if _, err := n.control.Exec(ctx, nil, cniProgram, "install"); err != nil {
-		return err
-	}
-	if err := n.control.Start(ctx, "/var/log/ibfabric-cni-gc.log", cniProgram, "gc", "--every=1m"); err != nil {
+	if err := n.install(ctx); err != nil {
 		return err
 	}
 	base := uint64(cardGUID) + uint64(n.config.Number)<<16
@@ -134,6 +136,43 @@ func (n *Node) Start(ctx context.Context) error {
 		return err
 	}
 	return n.offer(ctx)
+}
+
+// Fetch brings one of the files of its configuration into the node.
+func (n *Node) Fetch(ctx context.Context, to string) error {
+	return n.control.Write(ctx, control.File{Path: to, Mode: 0o755, URL: n.door.file(n.gateway(), to)})
+}
+
+// install does what ibfabric's DaemonSet does.
+func (n *Node) install(ctx context.Context) error {
+	if n.config.CNI == "" {
+		return nil
+	}
+	if err := n.Fetch(ctx, cniProgram); err != nil {
+		return err
+	}
+	if _, err := n.control.Exec(ctx, nil, cniProgram, "install"); err != nil {
+		return err
+	}
+	return n.control.Start(ctx, "/var/log/ibfabric-cni-gc.log", cniProgram, "gc", "--every=1m")
+}
+
+// Pass has the node pass connections on: from addresses of its own, which it gets where it
+// lacks them, to others. Host is where it finds this machine's 127.0.0.1.
+func (n *Node) Pass(ctx context.Context, fromTo map[string]string) error {
+	argv := []string{insideProgram, "pass"}
+	for _, from := range sorted(fromTo) {
+		argv = append(argv, from+"="+fromTo[from])
+	}
+	return n.control.Start(ctx, "/var/log/pass.log", argv...)
+}
+
+// Host is this machine's 127.0.0.1, as the node sees it.
+func (n *Node) Host() string { return n.gateway() }
+
+// Forward passes what comes to a port of 127.0.0.1 on to a port of the node's.
+func (n *Node) Forward(port, to int) error {
+	return n.live.Forward(port, fmt.Sprintf("%s:%d", n.address(), to))
 }
 
 // offer starts the device plugin.

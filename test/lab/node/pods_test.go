@@ -157,17 +157,20 @@ func (w *world) get(name string) (*corev1.Pod, error) {
 	return &pod, w.api.Get(w.ctx(), types.NamespacedName{Namespace: namespace, Name: name}, &pod)
 }
 
-// told waits for an Event on a pod.
-func (w *world) told(name, reason string) {
+// told waits for an Event on a pod that has a text in it.
+func (w *world) told(namespace, name, reason, text string) {
 	w.t.Helper()
-	w.eventually("pod "+name+" is told "+reason, func() (bool, string) {
+	w.eventually("pod "+name+" is told "+reason+" "+text, func() (bool, string) {
 		list, err := w.bed.Client().CoreV1().Events(namespace).List(w.ctx(), metav1.ListOptions{FieldSelector: "involvedObject.name=" + name})
 		must(w.t, err)
 		said := ""
 		for _, e := range list.Items {
 			said += e.Reason + ": " + e.Message + "\n"
+			if e.Reason == reason && strings.Contains(e.Message, text) {
+				return true, ""
+			}
 		}
-		return strings.Contains(said, reason+": "), said
+		return false, said
 	})
 }
 

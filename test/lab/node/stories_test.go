@@ -37,6 +37,8 @@ func TestOnARealNode(t *testing.T) {
 		{"a RoCE pod gets its VF by the sibling path", (*world).roce},
 		{"pods of two nodes meet in one partition", (*world).twoNodes},
 		{"the GUID of a lost node's pod stays held until the node is back", (*world).lostNode},
+		// The last: no controller runs on this machine after it.
+		{"the shipped images do it all in pods of their manifests", (*world).shipped},
 	}
 	wanted, err := regexp.Compile(os.Getenv("IBFABRIC_LAB_RUN"))
 	must(t, err)
@@ -74,7 +76,7 @@ func (w *world) wholeWay() {
 	if len(pod.Spec.SchedulingGates) != 1 {
 		w.t.Errorf("the pod came without its gate: %v", pod.Spec.SchedulingGates)
 	}
-	w.told("a", "FabricWaiting")
+	w.told(namespace, "a", "FabricWaiting", "")
 	if now, err := w.get("a"); err != nil || len(now.Spec.SchedulingGates) != 1 {
 		w.t.Errorf("UFM refuses the pod, and its gates are %v (%v)", now.Spec.SchedulingGates, err)
 	}
@@ -207,6 +209,7 @@ func (w *world) twoNodes() {
 	w.membersBecome("0x30", guids...)
 	w.deletePod("on-node-1")
 	w.membersBecome("0x30", guids[1])
+	w.sim.Applied() // before it the table is the former one
 	if table, err := w.fabric.PKeys(w.ctx(), guids[1]); err != nil || !sameEntries(table, 0x7fff, 0x8030) {
 		w.t.Errorf("the port of the pod that stays has %#04x (%v)", table, err)
 	}

@@ -20,23 +20,25 @@ func (w *world) showWhy(t *testing.T) {
 		return
 	}
 	t.Logf("the controller and the bridge said, at the end:\n%s", w.log.tail(40))
-	events, err := w.bed.Client().CoreV1().Events(namespace).List(context.Background(), metav1.ListOptions{})
+	events, err := w.bed.Client().CoreV1().Events(metav1.NamespaceAll).List(context.Background(), metav1.ListOptions{})
 	if err == nil {
 		for _, e := range events.Items {
-			t.Logf("event: %s %s: %s: %s", e.InvolvedObject.Kind, e.InvolvedObject.Name, e.Reason, e.Message)
+			t.Logf("event: %s %s: %s: %.500s", e.InvolvedObject.Kind, e.InvolvedObject.Name, e.Reason, e.Message)
 		}
 	}
 	for name, n := range w.nodes {
 		t.Logf("the console of %s ends:\n%s", name, lastLines(n.Console(), 15))
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		logs, err := n.Control().Read(ctx, "/var/log/*.log")
+		for _, pattern := range []string{"/var/log/*.log", "/var/log/pods/" + release + "_*/*/*.log"} {
+			logs, err := n.Control().Read(ctx, pattern)
+			if err != nil {
+				t.Logf("the logs of %s: %v", name, err)
+			}
+			for file, text := range logs {
+				t.Logf("%s of %s ends:\n%s", file, name, lastLines(string(text), 25))
+			}
+		}
 		cancel()
-		if err != nil {
-			t.Logf("the logs of %s: %v", name, err)
-		}
-		for file, text := range logs {
-			t.Logf("%s of %s ends:\n%s", file, name, lastLines(string(text), 25))
-		}
 	}
 }
 

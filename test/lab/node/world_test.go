@@ -58,8 +58,9 @@ type world struct {
 	sim        *ufm.Sim
 	launcher   *programs.Launcher
 	snapshot   *Snapshot
-	controller *programs.Process
-	dir        string // of our programs
+	controller *programs.Process // on this machine
+	webhooks   int               // port of this machine where the API server looks for it
+	dir        string            // of our programs
 	log        logBuffer
 	nodes      map[string]*place // that run, or did
 }
@@ -142,7 +143,7 @@ func (w *world) startBed() error {
 		return err
 	}
 	var err error
-	w.bed, err = testbed.Run(ctx, filepath.Join(w.dir, "bed"), testbed.WithScheduler(),
+	w.bed, err = testbed.Run(ctx, filepath.Join(w.dir, "bed"), testbed.WithScheduler(), testbed.WithServiceAccounts(),
 		testbed.WithControllerManagerFlags("--node-monitor-period=1s", "--node-monitor-grace-period="+silence.String()))
 	if err != nil {
 		return err
@@ -173,22 +174,22 @@ func (w *world) startFabric(tools *fabric.Tools) {
 	must(w.t, w.fabric.StartSM(w.t.Context()))
 }
 
-// startController runs it with admission as it is shipped, under its own account.
+// startController runs it with admission as it is shipped, under its own account and with
+// the rights of the manifests.
 func (w *world) startController() {
 	w.t.Helper()
-	const namespace = "kube-system"
-	port := freePort(w.t)
-	must(w.t, rig.InstallAdmission(w.t.Context(), w.bed, namespace, port))
-	account := "system:serviceaccount:" + namespace + ":ibfabric-controller"
-	w.grant(account, rbacv1.PolicyRule{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}})
-	kubeconfig, err := w.bed.KubeconfigFor(account, "system:serviceaccounts", "system:serviceaccounts:"+namespace)
+	w.webhooks = freePort(w.t)
+	must(w.t, rig.InstallAdmission(w.t.Context(), w.bed, release, w.webhooks))
+	w.applyManifests("manifests/1*.yaml")
+	account := "system:serviceaccount:" + release + ":ibfabric-controller"
+	kubeconfig, err := w.bed.KubeconfigFor(account, "system:serviceaccounts", "system:serviceaccounts:"+release)
 	must(w.t, err)
 	u, err := url.Parse(w.sim.URL())
 	must(w.t, err)
 	p, err := w.launcher.Start(programs.Command{
 		Program: filepath.Join(w.dir, "ibfabric-controller"), Out: &w.log,
 		Args: []string{
-			"--admission", fmt.Sprintf("--webhook-port=%d", port), "--health-address=0", "--console-address=0", "--sync-period=1s", "--hold=" + hold.String(),
+			"--admission", fmt.Sprintf("--webhook-port=%d", w.webhooks), "--health-address=0", "--console-address=0", "--sync-period=1s", "--hold=" + hold.String(),
 			"--leader-elect=false", // a busy machine may be too slow for any lease, and nothing starts it again here
 		},
 		Env: []string{
@@ -229,7 +230,7 @@ func (w *world) grant(user string, rules ...rbacv1.PolicyRule) {
 }
 
 // startNode restores a node, joins it to cluster and fabric, and waits until pods can come.
-func (w *world) startNode(number int) *Node {
+func (w *world) startNode(number int, edits ...func(*Config)) *Node {
 	w.t.Helper()
 	// What Multus' own manifest grants.
 	w.grant("multus",
@@ -239,13 +240,22 @@ func (w *world) startNode(number int) *Node {
 	begun, name := time.Now(), fmt.Sprintf("node-%d", number)
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
-	n, err := w.snapshot.Restore(ctx, Config{
+	c := Config{
 		Name: name, Number: number,
 		Kubelet: w.identity("system:node:"+name, "system:nodes"), Multus: w.identity("multus"),
 		Inside: filepath.Join(w.dir, "inside"), CNI: filepath.Join(w.dir, "ibfabric-cni"),
 		Resources: map[string]int{ibResource: InfiniBandCard, roceResource: RoCECard},
-	})
+	}
+	for _, edit := range edits {
+		edit(&c)
+	}
+	n, err := w.snapshot.Restore(ctx, c)
 	must(w.t, err)
+	for _, other := range w.nodes {
+		if other.BootID() == n.BootID() {
+			w.t.Errorf("%s and %s have one boot ID: somebody has read it before the snapshot", other.Name(), name)
+		}
+	}
 	w.nodes[name] = &place{Node: n}
 	must(w.t, errors.Join(n.Start(ctx), n.Ended()))
 	w.bridge(n, number-1)

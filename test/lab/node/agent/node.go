@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"unsafe"
 
 	"github.com/vishvananda/netlink"
@@ -85,19 +86,33 @@ func fetch(url string) ([]byte, error) {
 
 func (*node) Load(m control.Module, _ *control.None) error { return load(m.Path, m.Args) }
 
-func (*node) Become(i control.Identity, _ *control.None) error {
+func (*node) Become(i control.Identity, bootID *string) error {
 	now := unix.NsecToTimeval(i.Now.UnixNano())
-	const bootID = "/run/boot_id"
-	return errors.Join(
+	err := errors.Join(
 		unix.Settimeofday(&now),
 		reseed(i.Seed),
 		unix.Sethostname([]byte(i.Name)),
 		os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost "+i.Name+"\n"), 0o644),
-		// A node that was restored has booted, for all that anybody can tell.
-		os.WriteFile(bootID, []byte(i.BootID+"\n"), 0o444),
-		unix.Mount(bootID, "/proc/sys/kernel/random/boot_id", "", unix.MS_BIND, ""),
 		address(i.Address, i.Gateway),
+		startCPUs(),
 	)
+	if err != nil {
+		return err
+	}
+	// A node that was restored has booted, for all that anybody can tell: the kernel makes up
+	// its boot ID when it is read first, and nobody has before the snapshot.
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	*bootID = strings.TrimSpace(string(text))
+	return err
+}
+
+// startCPUs sets all CPUs going but the first.
+func startCPUs() error {
+	switches, err := filepath.Glob("/sys/devices/system/cpu/cpu[1-9]*/online")
+	for _, file := range switches {
+		err = errors.Join(err, os.WriteFile(file, []byte("1"), 0o644))
+	}
+	return err
 }
 
 // reseed keeps two nodes of one snapshot from drawing the same random numbers.

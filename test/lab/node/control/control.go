@@ -46,7 +46,6 @@ type Identity struct {
 	Name    string
 	Address string // with its prefix: 10.0.2.15/24
 	Gateway string
-	BootID  string
 	Seed    []byte // for the kernel's random numbers
 }
 
@@ -83,18 +82,27 @@ func (c *Client) call(ctx context.Context, method string, argument, result any) 
 	}
 }
 
-// Exec runs a program to its end. Another exit code than 0 is an error with what it said.
+// Exec runs a program to its end. Another exit code than 0 is an error with what it said,
+// which is returned, too.
 func (c *Client) Exec(ctx context.Context, stdin []byte, argv ...string) ([]byte, error) {
 	var out Output
 	err := c.call(ctx, "Exec", Command{Argv: argv, Stdin: stdin}, &out)
 	if err == nil && out.Code != 0 {
-		err = fmt.Errorf("exit code %d: %s", out.Code, out.Text)
+		err = &ExitError{Code: out.Code, Text: out.Text}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%v in the node: %w", argv, err)
+		err = fmt.Errorf("%v in the node: %w", argv, err)
 	}
-	return out.Text, nil
+	return out.Text, err
 }
+
+// ExitError is a program's own no.
+type ExitError struct {
+	Code int
+	Text []byte
+}
+
+func (e *ExitError) Error() string { return fmt.Sprintf("exit code %d: %s", e.Code, e.Text) }
 
 // Start runs a program that goes on; what it says goes into the file log of the node.
 func (c *Client) Start(ctx context.Context, log string, argv ...string) error {
@@ -122,9 +130,10 @@ func (c *Client) Write(ctx context.Context, files ...File) error {
 	return errors.Join(errs...)
 }
 
-// Become gives the node its identity.
-func (c *Client) Become(ctx context.Context, i Identity) error {
-	return c.call(ctx, "Become", i, &None{})
+// Become gives the node its identity, and returns the boot ID that it has from then on.
+func (c *Client) Become(ctx context.Context, i Identity) (bootID string, err error) {
+	err = c.call(ctx, "Become", i, &bootID)
+	return bootID, err
 }
 
 // Load loads a module of the kernel's.

@@ -48,6 +48,10 @@ func TestACommandsEndIsTold(t *testing.T) {
 			t.Errorf("%s: %v", program, err)
 		}
 	}
+	text, err := c.Exec(t.Context(), nil, "bad")
+	if exit := (*ExitError)(nil); !errors.As(err, &exit) || exit.Code != 3 || string(text) != "no such VF" {
+		t.Errorf("%q, %v", text, err)
+	}
 }
 
 func TestACallEndsWithItsContext(t *testing.T) {

@@ -3,9 +3,10 @@
 // Command inside is the lab's own part in the node that depends on ibfabric's code, and is
 // therefore not in the node's snapshot. Its first argument says what to do:
 //
-//	cards GUID   make all VFs, with GUIDs and addresses from that number on
-//	vfs          print what the node has of them, as JSON
-//	bridge       serve test/lab/bridge on a serial port, for ever
+//	cards GUID      make all VFs, with GUIDs and addresses from that number on
+//	vfs             print what the node has of them, as JSON
+//	bridge          serve test/lab/bridge on a serial port, for ever
+//	pass FROM=TO …  pass connections on from one TCP address to another, for ever
 package main
 
 import (
@@ -14,7 +15,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/guid"
@@ -35,6 +39,8 @@ func main() {
 		err = printVFs(ctx)
 	case len(words) == 1 && words[0] == "bridge":
 		err = serve(ctx)
+	case len(words) > 1 && words[0] == "pass":
+		err = passAll(words[1:])
 	default:
 		err = fmt.Errorf("do not know what to do with %q", words)
 	}
@@ -61,6 +67,9 @@ func makeVFs(ctx context.Context, first string) error {
 		if err := c.MakeVFs(); err != nil {
 			return err
 		}
+		if err := up(c); err != nil {
+			return fmt.Errorf("setting %s up: %w", c.PF, err)
+		}
 		for vf := range c.VFs {
 			mine, mac := g+guid.GUID(i<<8+vf), host.MAC{2, 0xaa, byte(g >> 16), byte(i), 0, byte(vf)}
 			err := eventually(func() error { return c.Name(ctx, h, vf, mine, mac) })
@@ -70,6 +79,25 @@ func makeVFs(ctx context.Context, first string) error {
 		}
 	}
 	return nil
+}
+
+// up sets an Ethernet card up, which a node's own settings do: its port is down as long.
+func up(c *cards.Card) error {
+	if !c.Ethernet {
+		return nil
+	}
+	names, err := filepath.Glob(filepath.Join("/sys/bus/pci/devices", string(c.PF), "net/*"))
+	if err == nil && len(names) != 1 {
+		err = fmt.Errorf("it has the netdevs %q", names)
+	}
+	if err != nil {
+		return err
+	}
+	link, err := netlink.LinkByName(filepath.Base(names[0]))
+	if err != nil {
+		return err
+	}
+	return netlink.LinkSetUp(link)
 }
 
 // eventually is for a PF's netdev, which ib_ipoib makes in its own time.
