@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -110,7 +109,7 @@ func (w *world) startOn(port int, flags ...string) *programs.Process {
 	}
 	w.grant(w.account(), controllerRules())
 	host, ufmPort, _ := strings.Cut(w.ufm.Addr(), ":")
-	out := &logBuffer{}
+	out := &rig.Log{}
 	w.logs = append(w.logs, out)
 	p, err := w.rig.Launcher.Start(programs.Command{
 		Program: w.rig.Program(), Out: out,
@@ -190,24 +189,6 @@ func (w *world) grant(user string, rules []rbacv1.PolicyRule) {
 			w.t.Fatal(err)
 		}
 	}
-}
-
-// logBuffer takes what a controller writes.
-type logBuffer struct {
-	mu sync.Mutex // protects b
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // showLogs prints the end of what the controllers said when the test failed.

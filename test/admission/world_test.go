@@ -35,7 +35,7 @@ type world struct {
 	sim  *ufmsim.Sim
 	ufm  *ufmsim.Server
 	port int // of the webhooks
-	logs []*logBuffer
+	logs []*rig.Log
 
 	first *world // of a second fabric: the one that was there before
 }

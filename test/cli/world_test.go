@@ -47,11 +47,11 @@ type world struct {
 	ns  string
 	sim *ufmsim.Sim
 	ufm *ufmsim.Server
+	log rig.Log // of the controllers
 
 	mu     sync.Mutex // protects what follows
 	said   bytes.Buffer
 	tokens []string
-	log    bytes.Buffer // of the controllers
 }
 
 func newWorld(t *testing.T) *world {
@@ -70,24 +70,11 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, rig: r, bed: r.Bed, ns: r.Bed.Namespace(t), sim: sim, ufm: srv}
 	t.Cleanup(func() {
 		if t.Failed() {
-			lines := strings.Split(w.controllersSaid(), "\n")
+			lines := strings.Split(w.log.String(), "\n")
 			t.Logf("the controllers said, at the end:\n%s", strings.Join(lines[max(0, len(lines)-40):], "\n"))
 		}
 	})
 	return w
-}
-
-// Write takes a controller's log.
-func (w *world) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.log.Write(p)
-}
-
-func (w *world) controllersSaid() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.log.String()
 }
 
 // start runs a controller. Its lease is long: one that cannot renew it ends, and on a busy
@@ -96,7 +83,7 @@ func (w *world) start() *programs.Process {
 	w.t.Helper()
 	host, port, _ := strings.Cut(w.ufm.Addr(), ":")
 	p, err := w.rig.Launcher.Start(programs.Command{
-		Program: w.rig.Program(), Out: w,
+		Program: w.rig.Program(), Out: &w.log,
 		Args: []string{
 			"--fabric=" + w.ns, "--network-selector=fabric=" + w.ns, "--namespace=" + w.ns,
 			"--health-address=0", "--console-address=127.0.0.1:0", "--sync-period=1s", "--hold=1h",

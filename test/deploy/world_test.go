@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -207,7 +206,7 @@ func (w *world) token(account string) (kubeconfig string) {
 // run does what a kubelet would with the controller's container: its arguments, its
 // variables, and its Secret and ConfigMap as files. more come behind, for what this machine
 // has otherwise than a pod.
-func (w *world) run(pod corev1.PodSpec, kubeconfig string, more ...string) (*programs.Process, *logBuffer) {
+func (w *world) run(pod corev1.PodSpec, kubeconfig string, more ...string) (*programs.Process, *rig.Log) {
 	w.t.Helper()
 	container := pod.Containers[0]
 	root := w.t.TempDir()
@@ -227,7 +226,7 @@ func (w *world) run(pod corev1.PodSpec, kubeconfig string, more ...string) (*pro
 		}
 		env = append(env, e.Name+"="+value)
 	}
-	out := &logBuffer{}
+	out := &rig.Log{}
 	p, err := w.rig.Launcher.Start(programs.Command{Program: w.rig.Program(), Out: out, Args: append(args, more...), Env: append(env, "IBFABRIC_CONSOLE_ADDRESS=127.0.0.1:0")})
 	if err != nil {
 		w.t.Fatal(err)
@@ -288,24 +287,6 @@ func (w *world) apply(file string) {
 		err := w.bed.Apply(w.ctx(), text)
 		return err == nil, fmt.Sprint(err)
 	})
-}
-
-// logBuffer takes what a controller writes.
-type logBuffer struct {
-	mu sync.Mutex // protects b
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func freePort(t *testing.T) int {

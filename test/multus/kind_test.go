@@ -63,7 +63,7 @@ func TestWithoutTheKindOnSaysWhatToDoAndAutoWaitsForIt(t *testing.T) {
 	p := w.start("", "--multus-configs=on")
 	<-p.Done()
 	for _, want := range []string{"does not know SpiderMultusConfigs", "--install-crds", "--multus-configs=auto"} {
-		if !strings.Contains(w.said(), want) {
+		if !strings.Contains(w.log.String(), want) {
 			t.Errorf("on: it did not say %s", want)
 		}
 	}

@@ -77,8 +77,8 @@ func TestTheRightsThatAreDocumentedAreEnough(t *testing.T) {
 	w.injects(true)
 	w.deleteConfig("rail")
 	w.goes("rail")
-	if strings.Contains(w.said(), "forbidden") {
-		t.Error(w.said())
+	if strings.Contains(w.log.String(), "forbidden") {
+		t.Error(w.log.String())
 	}
 }
 
@@ -92,7 +92,7 @@ func TestWhoMayNotLookForSpiderpoolMakesNothingAndSaysWhy(t *testing.T) {
 				return true, ""
 			}
 		}
-		return false, w.said()
+		return false, w.log.String()
 	})
 	w.config("rail", rail)
 	w.idle()
@@ -124,7 +124,7 @@ func TestWhoMayNotReadPoolsSaysWhichPermissionIsMissingAndGoesOn(t *testing.T) {
 				return true, ""
 			}
 		}
-		return false, w.said()
+		return false, w.log.String()
 	})
 	w.config("rail", rail)
 	w.becomes("rail", "0x1000")

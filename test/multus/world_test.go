@@ -1,7 +1,6 @@
 package multus
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
@@ -47,8 +45,7 @@ type world struct {
 	api client.Client
 	ns  string
 
-	mu  sync.Mutex // protects log
-	log bytes.Buffer
+	log rig.Log
 }
 
 func newWorld(t *testing.T) *world { return worldOn(t, shared.Rig(t)) }
@@ -82,25 +79,12 @@ func (w *world) leaveNothing() {
 }
 
 func (w *world) showLog() {
-	if text := w.said(); w.t.Failed() {
+	if text := w.log.String(); w.t.Failed() {
 		lines := strings.Split(regexp.MustCompile(`(?m)^.*"event":"summary".*\n`).ReplaceAllString(text, ""), "\n")
 		w.t.Logf("the controllers said, at the end:\n%s", strings.Join(lines[max(0, len(lines)-40):], "\n"))
 	} else if strings.Contains(text, "DATA RACE") {
 		w.t.Error("a data race")
 	}
-}
-
-// Write implements io.Writer: what controllers say.
-func (w *world) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.log.Write(p)
-}
-
-func (w *world) said() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.log.String()
 }
 
 // start runs a controller with no fabric behind it; a kubeconfig of "" is the cluster's.
@@ -110,7 +94,7 @@ func (w *world) start(kubeconfig string, flags ...string) *programs.Process {
 		kubeconfig = w.rig.Bed.Kubeconfig()
 	}
 	p, err := w.rig.Launcher.Start(programs.Command{
-		Program: w.rig.Program(), Out: w, Env: []string{"KUBECONFIG=" + kubeconfig},
+		Program: w.rig.Program(), Out: &w.log, Env: []string{"KUBECONFIG=" + kubeconfig},
 		Args: append([]string{
 			"--sm-plugin=noop", "--multus-configs=on", "--fabric=" + w.ns, "--namespace=" + w.ns,
 			"--health-address=0", "--console-address=0", "--sync-period=100ms", "--summary-period=500ms", "--lease-retry=300ms",
@@ -254,7 +238,7 @@ func (w *world) told(config, reason string, says ...string) {
 
 // lines are the log lines with an event, about this test's namespace.
 func (w *world) lines(event string) (all []map[string]any) {
-	for line := range strings.Lines(w.said()) {
+	for line := range strings.Lines(w.log.String()) {
 		var m map[string]any
 		if json.Unmarshal([]byte(line), &m) == nil && m["event"] == event {
 			all = append(all, m)

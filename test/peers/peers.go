@@ -68,9 +68,6 @@ func (p *IBKubernetes) Environment() []string {
 	return []string{"DAEMON_SM_PLUGIN=ufm", "DAEMON_SM_PLUGIN_PATH=" + p.dir}
 }
 
-// Built reports whether the peer is in the cache.
-func (p *IBKubernetes) Built() bool { return exists(p.dir) }
-
 // Build puts the peer into the cache, which takes minutes; it does nothing when it is
 // there.
 func (p *IBKubernetes) Build(ctx context.Context) error {

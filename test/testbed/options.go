@@ -19,7 +19,7 @@ type options struct {
 	flags     []string                     // more flags for the API server
 	managers  []string                     // and for the controller-manager
 	log       io.Writer
-	bin, logs string
+	logs      string
 }
 
 func defaults(dir string) options {
@@ -83,8 +83,5 @@ func WithControllerManagerFlags(flags ...string) Option {
 
 // WithLog writes a line to w for each part that comes up, with the seconds it took.
 func WithLog(w io.Writer) Option { return func(o *options) { o.log = w } }
-
-// WithBinaries takes the programs from dir, for a program that runs outside the source tree.
-func WithBinaries(dir string) Option { return func(o *options) { o.bin = dir } }
 
 func withLogs(dir string) Option { return func(o *options) { o.logs = dir } }

@@ -108,18 +108,14 @@ func newCluster(dir string, opts []Option) (*Cluster, error) {
 
 // findPrograms finds the folder with every program that the options ask for.
 func findPrograms(o options) (string, error) {
-	dir := o.bin
-	if dir == "" {
-		p, err := plan.Load()
-		if err != nil {
-			return "", err
-		}
-		dir = p.Dir
+	p, err := plan.Load()
+	if err != nil {
+		return "", err
 	}
-	if missing := plan.Missing(dir, o.programs()); len(missing) > 0 {
-		return "", fmt.Errorf("%s not in %s: run `make testbed` first", strings.Join(missing, ", "), dir)
+	if missing := plan.Missing(p.Dir, o.programs()); len(missing) > 0 {
+		return "", fmt.Errorf("%s not in %s: run `make testbed` first", strings.Join(missing, ", "), p.Dir)
 	}
-	return dir, nil
+	return p.Dir, nil
 }
 
 // Config gives a client configuration with every right (system:masters) and no rate limit.

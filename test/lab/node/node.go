@@ -218,9 +218,6 @@ func (n *Node) BootID() string { return n.bootID }
 // Ended is nil while the node runs.
 func (n *Node) Ended() error { return n.live.Ended() }
 
-// Done is closed when the node has ended.
-func (n *Node) Done() <-chan struct{} { return n.live.Done() }
-
 // Console is all that its kernel and its first program have said.
 func (n *Node) Console() string { return n.live.Console() }
 
