@@ -31,8 +31,9 @@ unit: ## unit and property tests and fuzz seeds
 	go -C test/monitoring test -count=1 ./...
 	go -C deploy/tools test -count=1 ./...
 
-control: testbed ## tests against a real control plane
-	go test -p 1 -parallel 4 $(CONTROL)
+# -timeout covers the building of peers, the first time.
+control: testbed ## tests against a real control plane; PEER_DIR=folder
+	IBFABRIC_PEER_DIR="$(abspath $(PEER_DIR))" go test -timeout 20m -p 1 -parallel 4 $(CONTROL)
 
 race: testbed ## unit tests, and the controller in its tests, under the race detector
 	@if cc=$$(go env CC) && command -v "$$cc" >/dev/null; then \
@@ -64,7 +65,7 @@ demo: build $(if $(KUBECONFIG),,testbed) ## see it work; ONCE=1 runs to the end 
 bench: testbed ## measure against a bare loop and ib-kubernetes; ARGS="-quick -no-peer"
 	@go run ./test/bench $(ARGS)
 
-chaos: testbed ## let everything go wrong at once; SEED=7 DURATION=3m
+chaos: testbed ## let everything go wrong at once; SEED=7 DURATION=3m PODS=10000
 	@DURATION=$${DURATION:-1m} go test ./test/chaos -run 'TestChaos$$' -count=1 -v -timeout 120m
 
 chaos-short: testbed

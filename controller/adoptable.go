@@ -29,7 +29,7 @@ func (c *Controller) claimsOf(ctx context.Context, pod *corev1.Pod) []ledger.Row
 		net, ours, err := c.networkFor(ctx, pod.Namespace, e.Network)
 		lost := pod.Status.Phase == corev1.PodRunning && e.GUID == 0
 		if lost {
-			e.GUID = statusGUID(status, e)
+			e.GUID = attach.GUIDOf(status, e)
 		}
 		// Its CNI is done: a grant that was withdrawn since, or was not asked for then, takes
 		// nothing from it. One that does not run yet is a new pod to its Partition.
@@ -52,21 +52,15 @@ func (c *Controller) claimsOf(ctx context.Context, pod *corev1.Pod) []ledger.Row
 	return rows
 }
 
-// notAdoptable says why what a pod's annotation tells is not believed. A tenant can have
-// written it: a row made of it must not give the pod, or let it take away, anything
-// that its network would not have given it.
+// notAdoptable says why what a pod's annotation tells is not believed, by itself or by what
+// UFM shows.
 func (c *Controller) notAdoptable(e attach.Element, net attach.Network) error {
-	if !c.pool.Contains(e.GUID) {
-		return fmt.Errorf("guid %s is outside this controller's range, and is not taken over: widen the range, or make the pod anew", e.GUID)
+	if err := e.Adoptable(net, c.pool.Contains); err != nil {
+		return err
 	}
 	joins := map[pkey.PKey]bool{}
 	for _, cl := range net.Claims {
 		joins[cl.PKey] = true
-	}
-	for _, r := range e.Recorded {
-		if !joins[r.PKey] {
-			return fmt.Errorf("the pod says that it is in pkey %s, which network %s does not give: make the pod anew, or name that pkey in the network", r.PKey, net.Name)
-		}
 	}
 	for _, p := range c.view.pkeys() {
 		if p != pkey.Default && !joins[p] && c.view.shows(p, e.GUID) {
@@ -74,22 +68,6 @@ func (c *Controller) notAdoptable(e attach.Element, net attach.Network) error {
 		}
 	}
 	return nil
-}
-
-// statusGUID finds an element's GUID in what Multus reported: KubeVirt takes our fields
-// out of the annotation.
-func statusGUID(status []attach.StatusGUID, e attach.Element) guid.GUID {
-	for _, s := range status {
-		if s.Interface == e.Interface {
-			return s.GUID
-		}
-	}
-	for _, s := range status {
-		if s.Interface == "" && s.Network == e.Network {
-			return s.GUID
-		}
-	}
-	return 0
 }
 
 // adoptedClaims are the partitions of an adopted GUID, in the mode that UFM shows it in:

@@ -130,6 +130,7 @@ type Controller struct {
 	crowded     *podSet        // wait for a node with room for their PKeys
 	budget      *budget.Budget // nil: nodes are not looked at
 	suspects    suspects
+	ready       readiness
 	lastApplied moment
 	ledSince    moment
 	adopted     chan struct{} // closed when adoption is done

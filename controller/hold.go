@@ -58,16 +58,17 @@ func (c *Controller) sayHeld(uid types.UID) {
 // sweep frees the held GUIDs whose hold is over: first in the ledger, then in the pool.
 // One that UFM shows, in whatever partition, stays held.
 func (c *Controller) sweep(ctx context.Context) error {
+	var nodes corev1.NodeList
+	if err := c.cache.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list nodes from the cache: %w", err)
+	}
+	c.ready.look(nodes.Items, c.now())
 	if c.cfg.Policy == DryRun || c.removeAfter().After(c.now()) {
 		return nil
 	}
 	standing, unsure := c.view.standing()
 	seenOut := func(r ledger.Row) bool {
 		return !standing[r.GUID] && !slices.ContainsFunc(r.Partitions(), func(p pkey.PKey) bool { return unsure[p] })
-	}
-	var nodes corev1.NodeList
-	if err := c.cache.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("list nodes from the cache: %w", err)
 	}
 	for _, r := range c.held() {
 		if seenOut(r) && c.holdIsOver(nodes.Items, r) {
@@ -124,13 +125,8 @@ func (c *Controller) nodeProved(node *corev1.Node, r ledger.Row) bool {
 	if r.BootID != "" && node.Status.NodeInfo.BootID != "" && node.Status.NodeInfo.BootID != r.BootID {
 		return true
 	}
-	for _, cond := range node.Status.Conditions {
-		if cond.Type == corev1.NodeReady && cond.Status == corev1.ConditionTrue {
-			since := later(cond.LastTransitionTime.Time, r.Since)
-			return !c.now().Before(since.Add(c.cfg.Hold))
-		}
-	}
-	return false
+	since, ready := c.ready.of(node)
+	return ready && !c.now().Before(later(since, r.Since).Add(c.cfg.Hold))
 }
 
 // bootID is what a node shows now; "" when it shows nothing.

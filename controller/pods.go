@@ -145,7 +145,7 @@ func (c *Controller) newRow(pod *corev1.Pod, w want) (ledger.Row, error) {
 	var err error
 	if r.GUID = w.GUID; r.GUID == 0 && pod.Status.Phase == corev1.PodRunning {
 		// Its CNI is done: what it has is what Multus reports, and nothing new.
-		r.GUID = statusGUID(attach.StatusGUIDs(pod.Annotations[attach.NetworkStatusAnnotation]), w.Element)
+		r.GUID = attach.GUIDOf(attach.StatusGUIDs(pod.Annotations[attach.NetworkStatusAnnotation]), w.Element)
 	}
 	if r.GUID != 0 {
 		c.unclaimed.claim(c.pool, r.GUID, r.Claims)

@@ -36,10 +36,11 @@ func (c *Controller) HoldOf(r ledger.Row, nodes []corev1.Node) (freeAt time.Time
 		if c.nodeProved(&nodes[i], r) {
 			return freeAt, ""
 		}
-		for _, cond := range nodes[i].Status.Conditions {
-			if cond.Type == corev1.NodeReady && cond.Status == corev1.ConditionTrue {
-				return later(freeAt, cond.LastTransitionTime.Add(c.cfg.Hold)), ""
-			}
+		if since, ready := c.ready.of(&nodes[i]); ready {
+			return later(freeAt, since.Add(c.cfg.Hold)), ""
+		}
+		if _, ready := readySince(&nodes[i]); ready { // since the last sweep
+			return later(freeAt, c.now().Add(c.cfg.Hold)), ""
 		}
 		return freeAt, fmt.Sprintf("node %s is not Ready, and may run its containers still: it must come back or boot anew, or somebody must say that it is gone for good", r.Node)
 	}

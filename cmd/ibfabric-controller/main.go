@@ -17,7 +17,7 @@ import (
 
 // gcPercent lets the heap grow by so much of what lives in it before the next collection.
 // With 50,000 pods Go's 100 costs a quarter more memory, and this a few percent of CPU.
-const gcPercent = 60
+const gcPercent = 40
 
 func main() {
 	s, err := parse(os.Args[1:], os.Getenv, os.Stderr)

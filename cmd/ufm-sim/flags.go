@@ -48,12 +48,11 @@ func secretDefault(flagValue *string, env, fallback string) {
 	}
 }
 
-// parseFlags reads flags and then the environment, whose names are those of the
-// controller: one file of settings can serve both.
-func parseFlags(args []string, getenv func(string) string, stdout io.Writer) (*options, error) {
-	o := &options{}
+// flags are those of the program, and where they put what they are told.
+func flags() (fs *flag.FlagSet, o *options, clientCA *string) {
+	o = &options{}
 	c := &o.config
-	fs := flag.NewFlagSet("ufm-sim", flag.ContinueOnError)
+	fs = flag.NewFlagSet("ufm-sim", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // errors are printed once, by run
 	fs.BoolVar(&o.printVersion, "version", false, "print the version and end")
 	fs.StringVar(&o.listen, "listen", "127.0.0.1:8443", "`address` and port to listen on; port 0 takes a free one")
@@ -63,7 +62,7 @@ func parseFlags(args []string, getenv func(string) string, stdout io.Writer) (*o
 	fs.StringVar(&c.Username, "username", "", "`name` for basic and session login (default $UFM_USERNAME, else admin)")
 	fs.StringVar(&c.Password, "password", "", "its `password` (default $UFM_PASSWORD, else 123456)")
 	fs.StringVar(&c.Token, "token", "", "a `token` for /ufmRestV3 (default $UFM_TOKEN)")
-	clientCA := fs.String("client-ca", "", "PEM `file`: clients with a certificate by it may use /ufmRest")
+	clientCA = fs.String("client-ca", "", "PEM `file`: clients with a certificate by it may use /ufmRest")
 	fs.DurationVar(&c.Timing.Change, "change-latency", 0, "how long a change takes, as in 200ms")
 	fs.DurationVar(&c.Timing.Read, "read-latency", 0, "how long a read takes")
 	fs.DurationVar(&c.Timing.Apply, "apply-delay", 0, "from the answer to a change until last_updated moves")
@@ -77,6 +76,14 @@ func parseFlags(args []string, getenv func(string) string, stdout io.Writer) (*o
 		name, value, _ := strings.Cut(s, "=")
 		return c.Quirks.Set(name, value)
 	})
+	return fs, o, clientCA
+}
+
+// parseFlags reads flags and then the environment, whose names are those of the
+// controller: one file of settings can serve both.
+func parseFlags(args []string, getenv func(string) string, stdout io.Writer) (*options, error) {
+	fs, o, clientCA := flags()
+	c := &o.config
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			printHelp(fs, stdout)

@@ -129,6 +129,7 @@ func TestAnIPAMPluginThatDoesNotKnowACommandHasSaidNothing(t *testing.T) {
 		`{"code":4,"msg":"unknown CNI_COMMAND: GC"}`:              true,
 		`{"code":1,"msg":"config version does not allow STATUS"}`: true,
 		`{"code":50,"msg":"the daemon is away"}`:                  false,
+		`{"code":999,"msg":"the pool is broken"}`:                 false,
 	} {
 		rec := ipamRecord(ipamScript(t, "echo '"+answer+"'; exit 1"))
 		for command, call := range map[string]func(context.Context, *record.Record) error{"CHECK": ExecIPAM{}.Check, "STATUS": ExecIPAM{}.Status, "GC": ExecIPAM{}.GC} {
@@ -136,6 +137,16 @@ func TestAnIPAMPluginThatDoesNotKnowACommandHasSaidNothing(t *testing.T) {
 				t.Errorf("%s answered %s: %v", command, answer, err)
 			}
 		}
+	}
+}
+
+func TestWhereaboutsWhichHasNoCHECKHasSaidNothing(t *testing.T) {
+	rec := ipamRecord(ipamScript(t, `echo '{"code":999,"msg":"CNI CHECK method is not implemented"}'; exit 1`))
+	if err := (ExecIPAM{}).Check(t.Context(), rec); err != nil {
+		t.Errorf("CHECK: %v", err)
+	}
+	if err := (ExecIPAM{}).Del(t.Context(), rec); err == nil {
+		t.Error("DEL takes it for an answer, too")
 	}
 }
 

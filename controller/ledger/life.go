@@ -102,6 +102,19 @@ func (l *Ledger) Return(g guid.GUID, now time.Time) bool {
 	return true
 }
 
+// NotLater lets no hold begin in the future. One does when the clock of its writer was ahead, or
+// ours was set back, and its hold would last for that much longer.
+func (l *Ledger) NotLater(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.rows {
+		if r.State == Held && r.Since.After(now) {
+			r.Since = now
+			l.shards.dirty(*r)
+		}
+	}
+}
+
 // Rehold lets the hold of every held row begin anew.
 func (l *Ledger) Rehold(now time.Time) {
 	l.mu.Lock()

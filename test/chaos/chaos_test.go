@@ -20,6 +20,12 @@ func TestChaos(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	crowd := 0
+	if text := os.Getenv("PODS"); text != "" {
+		if crowd, err = strconv.Atoi(text); err != nil || crowd < 10 {
+			t.Fatalf("PODS=%s: write how many pods there may be at a time, 10 or more", text)
+		}
+	}
 	dir, err := os.MkdirTemp("", "ibfabric-chaos-")
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +43,11 @@ func TestChaos(t *testing.T) {
 	for _, seed := range list {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel() // each has a cluster of its own, and all of them mostly wait
-			playAndJudge(t, Draw(seed, duration), filepath.Join(dir, "ibfabric-controller"), filepath.Join(dir, fmt.Sprint("seed-", seed)))
+			plan := Draw(seed, duration)
+			if crowd > 0 {
+				plan = plan.Crowd(crowd)
+			}
+			playAndJudge(t, plan, filepath.Join(dir, "ibfabric-controller"), filepath.Join(dir, fmt.Sprint("seed-", seed)))
 		})
 	}
 }
@@ -51,6 +61,9 @@ func playAndJudge(t *testing.T, plan Plan, program, dir string) {
 	}
 	out := t.Output()
 	replay := fmt.Sprintf("SEED=%d DURATION=%s make chaos", plan.Seed, plan.Duration)
+	if plan.Pods > 300 {
+		replay = fmt.Sprintf("PODS=%d %s", plan.Pods, replay)
+	}
 	fmt.Fprintf(out, "%s\n%s\n", replay, plan)
 	result, err := Run(t.Context(), plan, program, dir, out)
 	fmt.Fprintf(out, "\n%s\n", result.Table)

@@ -57,8 +57,10 @@ func (w *world) do(ctx context.Context, s Step) (hit int, err error) {
 		return w.pods.unfinalize(ctx, share, dice), nil
 	case NetworkEdit, NetworkDelete, NetworkMake:
 		return w.changeNetwork(ctx, s, dice), nil
-	case APIKill, APIPause:
-		return 1, w.hitAPI(ctx, s)
+	case APIKill, APIPause, EtcdSlow:
+		return 1, w.hitAPI(ctx, s, dice)
+	case NodeLose, NodeReboot, NodeDelete:
+		return 1, w.hitNode(ctx, s, dice)
 	case ReplicaKill, ReplicaStop, ReplicaPause, ReplicaAdd, ReplicaRemove:
 		return w.hitReplica(s, dice), nil
 	}
@@ -83,9 +85,18 @@ func (w *world) changeNetwork(ctx context.Context, s Step, dice *rand.Rand) (hit
 	return 1
 }
 
-func (w *world) hitAPI(ctx context.Context, s Step) error {
+func (w *world) hitAPI(ctx context.Context, s Step, dice *rand.Rand) error {
 	defer w.chronicle.say("the API server answers again")
-	if s.Kind == APIPause {
+	switch s.Kind {
+	case EtcdSlow:
+		w.chronicle.say("etcd is slow")
+		for end := time.Now().Add(s.For); time.Now().Before(end); time.Sleep(between(dice, 10*milli, 150*milli)) {
+			w.bed.PauseEtcd()
+			time.Sleep(between(dice, 50*milli, 800*milli))
+			w.bed.ResumeEtcd()
+		}
+		return nil
+	case APIPause:
 		w.chronicle.say("the API server is paused")
 		w.bed.PauseAPIServer()
 		time.Sleep(s.For)
@@ -149,6 +160,8 @@ func (w *world) hitUFM(s Step, dice *rand.Rand) error {
 		return nil
 	case UFMSwitch:
 		return w.ufms.failOver(s.For)
+	case UFMExpire:
+		return w.ufms.expire(s.For)
 	case UFMSlow:
 		u.sim.SetTiming(ufmsim.Timing{Change: time.Duration(s.N) * milli, Apply: time.Duration(s.N) * milli})
 		time.Sleep(s.For)

@@ -43,7 +43,8 @@ type podState struct {
 	uid  types.UID
 	name string
 	// gone: there is no such pod. ended: that, or its phase says that it is finished.
-	gone, ended, terminating, finalizer, configured, onNode, running bool
+	gone, ended, terminating, finalizer, configured, running bool
+	node                                                     string // "": it was never bound
 }
 
 // tenure is an interface of a pod that was said to be configured.
@@ -141,7 +142,7 @@ func (h *history) take(pod *corev1.Pod, now time.Time) {
 	}
 	l.terminating = pod.DeletionTimestamp != nil
 	l.finalizer = len(pod.Finalizers) > 0
-	l.onNode, l.running = pod.Spec.NodeName != "", pod.Status.Phase == corev1.PodRunning
+	l.node, l.running = pod.Spec.NodeName, pod.Status.Phase == corev1.PodRunning
 	if isFinished(pod) {
 		h.end(l, now, false)
 	}

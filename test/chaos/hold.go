@@ -52,6 +52,20 @@ func (j *judge) heldBetween(former []*tenure, t *tenure) {
 	}
 }
 
+// heldForNodes: before a GUID goes to somebody else, the nodes of those who had it have
+// shown that they no longer run them (rule 5).
+func (j *judge) heldForNodes(former []*tenure, t *tenure) {
+	for _, f := range former {
+		if f.life == t.life || f.life.mayEnd.IsZero() || f.life.node == "" {
+			continue
+		}
+		if given := j.given(t); given.After(f.life.mayEnd) && !j.nodes.spoke(f.life.node, f.life.mayEnd, given) {
+			j.breaks(given, t, "rule 5: %s of %s was given to %s at %s; that pod's node %s had not been Ready for the hold time since %s, nor booted",
+				t.element.GUID, f, t, clock(given), f.life.node, clock(f.life.mayEnd))
+		}
+	}
+}
+
 // heldAfterRemoval: from the last removal before an owner's time to the first call that
 // put its GUID in again, anywhere, there is the hold time. What is put in for the former
 // pod, by a leader that does not know yet that the pod is gone, is no reuse: it is taken
@@ -84,11 +98,8 @@ func (j *judge) heldAfterRemoval(t *tenure) {
 func (j *judge) heldAfterSeen(t *tenure) {
 	given := j.given(t)
 	for _, s := range j.spells {
-		for at, stays := range j.past[s.of].stays {
-			if at.guid != t.element.GUID {
-				continue
-			}
-			for _, st := range stays {
+		for _, at := range j.past[s.of].places[t.element.GUID] {
+			for _, st := range j.past[s.of].stays[at] {
 				from, to, seen := s.overlap(st)
 				alien := !t.claims(at.pkey) || st.put.Before(t.life.created)
 				over := !to.IsZero() && !to.After(given.Add(-holdTime))

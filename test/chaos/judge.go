@@ -13,6 +13,7 @@ import (
 type judge struct {
 	history *history
 	said    *networks
+	nodes   *nodes
 	spells  []spell
 	wipes   []time.Time
 	past    map[*ufm]*presence
@@ -22,10 +23,11 @@ type judge struct {
 	broken  []violation
 }
 
-func newJudge(h *history, said *networks, u *ufms) *judge {
+func newJudge(w *world) *judge {
+	u := w.ufms
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	j := &judge{history: h, said: said, spells: slices.Clone(u.spells), wipes: slices.Clone(u.wipes), past: replayAll(u.all)}
+	j := &judge{history: w.history, said: w.networks, nodes: w.nodes, spells: slices.Clone(u.spells), wipes: slices.Clone(u.wipes), past: replayAll(u.all)}
 	j.index()
 	return j
 }
@@ -34,6 +36,10 @@ func newJudge(h *history, said *networks, u *ufms) *judge {
 func (j *judge) index() {
 	j.puts, j.takes, j.asked = map[guid.GUID][]move{}, map[guid.GUID][]move{}, map[guid.GUID][]move{}
 	for _, p := range j.past {
+		p.places = map[guid.GUID][]place{}
+		for at := range p.stays {
+			p.places[at.guid] = append(p.places[at.guid], at)
+		}
 		for _, m := range p.puts {
 			j.puts[m.guid] = append(j.puts[m.guid], m)
 		}
@@ -59,6 +65,7 @@ func (j *judge) rules() []violation {
 	for _, owners := range j.history.owners {
 		for i, t := range owners {
 			j.heldBetween(owners[:i], t)
+			j.heldForNodes(owners[:i], t)
 			j.heldAfterRemoval(t)
 			j.heldAfterSeen(t)
 			j.inBeforeReleased(owners[:i], t)

@@ -278,6 +278,30 @@ func TestTheJudgeFindsWhatIsBroken(t *testing.T) {
 			x.call(x.first, ufmsim.OpAdd, otherPKey, 1)
 			x.configuredWith(a, 2, someGUID, otherPKey)
 		}, "contract"},
+		"given while the former pod's node is lost": {func(x *trial) {
+			x.onLostNode(20+2*hold, false)
+			b := x.made("b", 11)
+			x.add(10 + 2*hold)
+			x.configured(b, 10+2*hold)
+		}, "rule 5"},
+		"given when the lost node was back for too short a time": {func(x *trial) {
+			x.onLostNode(12, false)
+			b := x.made("b", 11)
+			x.add(12 + hold - 2)
+			x.configured(b, 12+hold-2)
+		}, "rule 5"},
+		"given when the lost node was back for the hold time": {func(x *trial) {
+			x.onLostNode(12, false)
+			b := x.made("b", 13)
+			x.add(12 + hold)
+			x.configured(b, 12.1+hold)
+		}, ""},
+		"given when the lost node had booted": {func(x *trial) {
+			x.onLostNode(11+hold, true)
+			b := x.made("b", 13)
+			x.add(11.5 + hold)
+			x.configured(b, 12+hold)
+		}, ""},
 		"an element that cannot be read any more": {func(x *trial) {
 			a := x.made("a", 0)
 			x.add(1)

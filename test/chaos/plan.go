@@ -35,10 +35,16 @@ const (
 	UFMWipe    Kind = "ufm/wiped"
 	UFMFork    Kind = "ufm/standby renewed"
 	UFMSwitch  Kind = "ufm/failed over"
+	UFMExpire  Kind = "ufm/certificate expired"
 	UFMCalm    Kind = "ufm/left in peace"
 
 	APIKill  Kind = "api server/killed"
 	APIPause Kind = "api server/paused"
+	EtcdSlow Kind = "api server/etcd slow"
+
+	NodeLose   Kind = "nodes/lost"
+	NodeReboot Kind = "nodes/rebooted"
+	NodeDelete Kind = "nodes/deleted"
 
 	ReplicaKill   Kind = "controllers/killed"
 	ReplicaStop   Kind = "controllers/stopped"
@@ -98,6 +104,16 @@ func Draw(seed uint64, duration time.Duration) Plan {
 	}
 	return p
 }
+
+// Crowd makes a plan one for so many pods at a time.
+func (p Plan) Crowd(pods int) Plan {
+	p.Pods, p.GUIDs = pods, pods+pods/5
+	return p
+}
+
+// Names is how many names there are for pods: more than pods, so that they seldom come
+// again at once.
+func (p Plan) Names() int { return max(400, p.Pods+p.Pods/3) }
 
 func (p Plan) String() string {
 	standby, end := "behind the same address", "live on"
@@ -192,10 +208,12 @@ func tracks() []track {
 			{UFMWipe, 1, 0, 0, 0, 0},
 			{UFMFork, 2, 0, 0, 0, 0},
 			{UFMSwitch, 2, 0, 0, 0, 1500 * milli},
+			{UFMExpire, 1, 0, 0, 500 * milli, 3 * second},
 		}},
 		{5 * second, 5 * second, 14 * second, []choice{
 			{APIKill, 1, 0, 0, 100 * milli, 2 * second},
 			{APIPause, 1, 0, 0, 500 * milli, 6 * second},
+			{EtcdSlow, 1, 0, 0, 2 * second, 6 * second},
 		}},
 		// A new leader waits lease and UFM timeout before it removes or gives again: some
 		// live long enough for that.
@@ -205,6 +223,12 @@ func tracks() []track {
 			{ReplicaPause, 4, 0, 0, 2 * second, 7 * second},
 			{ReplicaAdd, 3, 0, 0, 0, 0},
 			{ReplicaRemove, 1, 0, 0, 0, 0},
+		}},
+		// One at a time: with none Ready nothing would come free.
+		{3 * second, 3 * second, 8 * second, []choice{
+			{NodeLose, 3, 30, 90, 8 * second, 20 * second},
+			{NodeReboot, 2, 30, 90, 4 * second, 16 * second},
+			{NodeDelete, 1, 30, 90, 6 * second, 16 * second},
 		}},
 	}
 }

@@ -18,9 +18,7 @@ import (
 )
 
 const (
-	podNames  = 400
 	pinEvery  = 10 // pods with names that far apart pin a GUID
-	nodeName  = "node-a"
 	finalizer = "ibfabric.io/chaos"
 	// callLimit bounds one call to an API server that may be paused.
 	callLimit = 4 * second
@@ -29,12 +27,13 @@ const (
 // pods makes pods and ends them. Whether a call that failed did something is not known
 // here: the watch tells.
 type pods struct {
-	kube kubernetes.Interface
-	ns   string
-	gate string
-	most int        // alive at a time
-	pins guid.Range // one GUID a name, so that two pods never pin the same
-	seen *history
+	kube  kubernetes.Interface
+	ns    string
+	gate  string
+	most  int // alive at a time
+	names int
+	pins  guid.Range // one GUID a name, so that two pods never pin the same
+	seen  *history
 }
 
 // each does something for several pods, eight at a time.
@@ -69,7 +68,7 @@ func (p *pods) create(ctx context.Context, n int, dice *rand.Rand) (done int) {
 		taken[l.name] = true
 	}
 	var list []*corev1.Pod
-	for _, i := range dice.Perm(podNames) {
+	for _, i := range dice.Perm(p.names) {
 		pod := p.draw(i, dice)
 		if len(list) >= min(n, p.most-len(taken)) {
 			break
@@ -98,8 +97,8 @@ func (p *pods) draw(i int, dice *rand.Rand) *corev1.Pod {
 	switch dice.IntN(6) {
 	case 0, 1:
 		pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: p.gate}}
-	case 2, 3:
-		pod.Spec.NodeName = nodeName
+	case 2, 3, 4:
+		pod.Spec.NodeName = nodeNames()[dice.IntN(len(nodeNames()))]
 	}
 	if dice.IntN(6) == 0 {
 		pod.Finalizers = []string{finalizer}
@@ -138,7 +137,11 @@ func (p *pods) some(n int, dice *rand.Rand, fit func(podState) bool) []podState 
 }
 
 func (p *pods) remove(ctx context.Context, n int, dice *rand.Rand) (done int) {
-	list := p.some(n, dice, func(s podState) bool { return !s.terminating })
+	return p.removeWhere(ctx, n, dice, func(s podState) bool { return !s.terminating })
+}
+
+func (p *pods) removeWhere(ctx context.Context, n int, dice *rand.Rand, fit func(podState) bool) (done int) {
+	list := p.some(n, dice, fit)
 	return each(ctx, list, func(ctx context.Context, s podState) error {
 		if !s.finalizer {
 			p.seen.mayEnd(s.uid, time.Now(), "is to be deleted")
@@ -150,6 +153,18 @@ func (p *pods) remove(ctx context.Context, n int, dice *rand.Rand) (done int) {
 	})
 }
 
+// removeOf deletes a share of a node's pods, in percent.
+func (p *pods) removeOf(ctx context.Context, node string, percent int, dice *rand.Rand) (done int) {
+	here := func(s podState) bool { return s.node == node && !s.terminating }
+	n := 0
+	for _, s := range p.seen.present() {
+		if here(s) {
+			n++
+		}
+	}
+	return p.removeWhere(ctx, n*percent/100, dice, here)
+}
+
 func (p *pods) finish(ctx context.Context, n int, dice *rand.Rand) (done int) {
 	list := p.some(n, dice, func(s podState) bool { return !s.ended })
 	return each(ctx, list, func(ctx context.Context, s podState) error {
@@ -159,7 +174,7 @@ func (p *pods) finish(ctx context.Context, n int, dice *rand.Rand) (done int) {
 }
 
 func (p *pods) run(ctx context.Context, n int, dice *rand.Rand) (done int) {
-	list := p.some(n, dice, func(s podState) bool { return s.configured && !s.ended && s.onNode && !s.running })
+	list := p.some(n, dice, func(s podState) bool { return s.configured && !s.ended && s.node != "" && !s.running })
 	return each(ctx, list, func(ctx context.Context, s podState) error {
 		return p.phase(ctx, s, corev1.PodRunning)
 	})

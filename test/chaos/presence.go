@@ -39,6 +39,7 @@ func (m move) String() string { return fmt.Sprintf("%s (%s #%d)", m.pkey, m.ufm,
 type presence struct {
 	of          *ufm
 	stays       map[place][]stay
+	places      map[guid.GUID][]place // of stays; by index
 	puts, takes []move
 	asked       []move // to put in, whatever became of it
 }

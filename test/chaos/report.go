@@ -72,7 +72,7 @@ func kinds() (list []Kind) {
 func (c *counts) table(outcome []line) string {
 	all := kinds()
 	first := c.group("ufm", all)
-	second := slices.Concat(c.group("controllers", all), c.group("api server", all), c.group("networks", all))
+	second := slices.Concat(c.group("controllers", all), c.group("api server", all), c.group("nodes", all), c.group("networks", all))
 	third := slices.Concat(c.group("pods", all), []line{{what: "OUTCOME"}}, outcome)
 	var b strings.Builder
 	for i := range max(len(first), len(second), len(third)) {

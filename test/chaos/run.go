@@ -37,6 +37,7 @@ type world struct {
 	chronicle *chronicle
 	networks  *networks
 	pods      *pods
+	nodes     *nodes
 	counts    *counts
 	settled   time.Duration // after the last fault
 
@@ -77,7 +78,7 @@ func Run(ctx context.Context, plan Plan, program, dir string, out io.Writer) (r 
 	calm := time.Now()
 	wrong, failed := w.settle(ctx)
 	w.settled = time.Since(calm)
-	j := newJudge(w.history, w.networks, w.ufms)
+	j := newJudge(w)
 	wrong = append(append(j.rules(), wrong...), w.spoken()...)
 	for i, v := range wrong {
 		r.Violations = append(r.Violations, v.String())

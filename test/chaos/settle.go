@@ -112,7 +112,7 @@ func (w *world) untilSeen(ctx context.Context) error {
 
 // unsettled says what is not yet as it should be.
 func (w *world) unsettled(ctx context.Context) ([]violation, error) {
-	w.pods.unfinalize(ctx, podNames, Step{}.random())
+	w.pods.unfinalize(ctx, w.pods.names, Step{}.random())
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	list, err := w.kube.CoreV1().Pods(w.ns).List(ctx, metav1.ListOptions{})
@@ -148,7 +148,7 @@ func (w *world) unsettled(ctx context.Context) ([]violation, error) {
 			}
 		}
 	}
-	wrong = append(wrong, compare(want, have, newJudge(w.history, w.networks, w.ufms))...)
+	wrong = append(wrong, compare(want, have, newJudge(w))...)
 	rows, err := w.wrongRows(ctx, live)
 	return append(wrong, rows...), err
 }

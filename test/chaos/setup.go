@@ -4,7 +4,6 @@ import (
 	"context"
 	"path/filepath"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -39,7 +38,7 @@ func (w *world) open(ctx context.Context, program string) error {
 	gate := "ibfabric.io/" + w.ns
 	w.history = newHistory(gate, w.chronicle)
 	w.networks = &networks{api: w.api, ns: w.ns, said: map[types.NamespacedName][]saying{}}
-	w.pods = &pods{kube: w.kube, ns: w.ns, gate: gate, most: w.plan.Pods, pins: ranges[1], seen: w.history}
+	w.pods = &pods{kube: w.kube, ns: w.ns, gate: gate, most: w.plan.Pods, names: w.plan.Names(), pins: ranges[1], seen: w.history}
 	if err := w.networks.makeMissing(ctx, Step{Seed: w.plan.Seed}.random()); err != nil {
 		return err
 	}
@@ -51,7 +50,7 @@ func (w *world) open(ctx context.Context, program string) error {
 // controllers give out only when the first is used up.
 func ranges(plan Plan) []guid.Range {
 	const first, pinned guid.GUID = 0x0200000000010000, 0x0200000000020000
-	return []guid.Range{{First: first, Last: first + guid.GUID(plan.GUIDs) - 1}, {First: pinned, Last: pinned + podNames/pinEvery - 1}}
+	return []guid.Range{{First: first, Last: first + guid.GUID(plan.GUIDs) - 1}, {First: pinned, Last: pinned + guid.GUID(plan.Names())/pinEvery - 1}}
 }
 
 func (w *world) connect() error {
@@ -64,24 +63,14 @@ func (w *world) connect() error {
 	return err
 }
 
-// furnish makes the namespace, and the one node, which has been Ready for ever.
+// furnish makes the namespace and the nodes.
 func (w *world) furnish(ctx context.Context) error {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.ns}}
 	if _, err := w.kube.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil {
 		return err
 	}
-	if err := w.bed.CreateNode(ctx, nodeName); err != nil {
-		return err
-	}
-	node, err := w.kube.CoreV1().Nodes().Get(ctx, nodeName, metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
-	node.Status.Conditions = []corev1.NodeCondition{{
-		Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(time.Now().Add(-time.Hour)),
-	}}
-	_, err = w.kube.CoreV1().Nodes().UpdateStatus(ctx, node, metav1.UpdateOptions{})
-	return err
+	w.nodes = newNodes(w.bed, w.chronicle)
+	return w.nodes.furnish(ctx)
 }
 
 func (w *world) prepareController(program string, ranges []guid.Range) {
@@ -101,7 +90,7 @@ func (w *world) prepareController(program string, ranges []guid.Range) {
 			},
 			Env: []string{
 				"KUBECONFIG=" + w.bed.Kubeconfig(), "UFM_USERNAME=" + ufmUser, "UFM_PASSWORD=" + ufmPassword,
-				"UFM_ADDRESS=" + w.ufms.addresses(), "UFM_CERTIFICATE=" + string(w.ufms.now().srv.CertPEM()),
+				"UFM_ADDRESS=" + w.ufms.addresses(), "UFM_CERTIFICATE=" + string(w.ufms.authority.pem()),
 			},
 		},
 	}

@@ -27,6 +27,7 @@ type trial struct {
 	start   time.Time
 	history *history
 	said    *networks
+	nodes   *nodes
 	first   *ufm
 	standby *ufm
 	past    map[*ufm]*presence
@@ -37,6 +38,10 @@ type trial struct {
 func newTrial() *trial {
 	x := &trial{start: time.Now().Add(-time.Hour), history: newHistory("gate", &chronicle{}), first: &ufm{name: "ufm-0"}, standby: &ufm{name: "ufm-1"}}
 	x.said = &networks{said: map[types.NamespacedName][]saying{{Namespace: "ns", Name: "rail"}: {{x.start, []attach.Claim{{PKey: somePKey, Mode: someMode()}}}}}}
+	x.nodes = newNodes(nil, &chronicle{})
+	for name := range x.nodes.ready {
+		x.nodes.ready[name] = []span{{from: x.start}}
+	}
 	x.past = map[*ufm]*presence{}
 	for _, u := range []*ufm{x.first, x.standby} {
 		x.past[u] = &presence{of: u, stays: map[place][]stay{{foreignGUID, somePKey}: {{}}}}
@@ -68,6 +73,18 @@ func (x *trial) configuredWith(pod *corev1.Pod, at float64, g guid.GUID, p pkey.
 	pod.Annotations[attach.NetworksAnnotation] = `[{"name":"rail","cni-args":{"guid":"` + g.String() +
 		`","mellanox.infiniband.app":"configured","pkey":"` + p.String() + `"}}]`
 	x.history.take(pod, x.at(at))
+}
+
+// onLostNode is a pod whose node is lost when it ends, at 10, and back at a time.
+func (x *trial) onLostNode(back float64, booted bool) {
+	a := x.made("a", 0)
+	a.Spec.NodeName = nodeNames()[0]
+	x.add(1)
+	x.configured(a, 2)
+	x.nodes.leaves(a.Spec.NodeName, x.at(9))
+	x.nodes.returns(a.Spec.NodeName, x.at(back), booted)
+	x.ended(a, 10)
+	x.remove(10.5)
 }
 
 func (x *trial) ended(pod *corev1.Pod, at float64) {
@@ -108,7 +125,7 @@ func (x *trial) failBack(at float64) {
 }
 
 func (x *trial) found() string {
-	j := &judge{history: x.history, said: x.said, spells: x.spells, wipes: x.wipes, past: x.past}
+	j := &judge{history: x.history, said: x.said, nodes: x.nodes, spells: x.spells, wipes: x.wipes, past: x.past}
 	j.index()
 	var all []string
 	for _, v := range j.rules() {

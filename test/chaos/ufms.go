@@ -38,6 +38,7 @@ type spell struct {
 // made or last answered.
 type ufms struct {
 	chronicle *chronicle
+	authority *authority
 
 	mu              sync.Mutex // protects what follows
 	all             []*ufm
@@ -47,8 +48,16 @@ type ufms struct {
 }
 
 func startUFMs(plan Plan, ranges []guid.Range, c *chronicle) (*ufms, error) {
+	authority, err := newAuthority()
+	if err != nil {
+		return nil, err
+	}
+	certPEM, keyPEM, err := authority.sign(time.Now().Add(long))
+	if err != nil {
+		return nil, err
+	}
 	sim, err := ufmsim.New(ufmsim.Config{
-		Username: ufmUser, Password: ufmPassword, Seed: plan.Seed,
+		Username: ufmUser, Password: ufmPassword, Seed: plan.Seed, CertPEM: certPEM, KeyPEM: keyPEM,
 		Timing: ufmsim.Timing{Change: ufmChange}, Ports: knownPorts(ranges),
 	})
 	if err != nil {
@@ -57,7 +66,7 @@ func startUFMs(plan Plan, ranges []guid.Range, c *chronicle) (*ufms, error) {
 	if err := sim.Preload(strangers(ranges[0])...); err != nil {
 		return nil, fmt.Errorf("put strangers into UFM: %w", err)
 	}
-	u := &ufms{chronicle: c}
+	u := &ufms{chronicle: c, authority: authority}
 	u.active = u.add(sim, nil, "")
 	if u.active.srv, err = sim.Start("127.0.0.1:0"); err != nil {
 		return nil, fmt.Errorf("start a UFM: %w", err)

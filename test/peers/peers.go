@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 )
@@ -35,15 +34,13 @@ type IBKubernetes struct {
 func FindIBKubernetes(ctx context.Context, root string) (*IBKubernetes, error) {
 	p := &IBKubernetes{module: filepath.Join(root, "test", "peers", "ib-kubernetes")}
 	mod, err := os.ReadFile(filepath.Join(p.module, "go.mod"))
+	if err == nil {
+		p.Version, err = Version(p.module, ibKubernetesModule)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the version of ib-kubernetes: %w", err)
 	}
-	m := regexp.MustCompile(`(?m)^\s*` + regexp.QuoteMeta(ibKubernetesModule) + ` (v\S+)`).FindSubmatch(mod)
-	if m == nil {
-		return nil, fmt.Errorf("%s/go.mod requires no %s", p.module, ibKubernetesModule)
-	}
-	p.Version = string(m[1])
-	env, err := goTool(ctx, p.module, "env", "CC", "GOVERSION")
+	env, err := goToolC(ctx, p.module, "env", "CC", "GOVERSION")
 	if err != nil {
 		return nil, err
 	}
@@ -72,47 +69,38 @@ func (p *IBKubernetes) Environment() []string {
 }
 
 // Built reports whether the peer is in the cache.
-func (p *IBKubernetes) Built() bool {
-	_, err := os.Stat(p.dir)
-	return err == nil
-}
+func (p *IBKubernetes) Built() bool { return exists(p.dir) }
 
 // Build puts the peer into the cache, which takes minutes; it does nothing when it is
-// there. The folder is made under another name and renamed, so that nobody ever runs half
-// of it.
+// there.
 func (p *IBKubernetes) Build(ctx context.Context) error {
-	if p.Built() {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(p.dir), 0o755); err != nil {
-		return fmt.Errorf("make the cache folder (IBFABRIC_CACHE moves it): %w", err)
-	}
-	temp, err := os.MkdirTemp(filepath.Dir(p.dir), ".build-")
-	if err != nil {
-		return fmt.Errorf("make a folder to build in: %w", err)
-	}
-	defer os.RemoveAll(temp)
-	program := append(buildFlags(), "-o", filepath.Join(temp, "ib-kubernetes"), ibKubernetesModule+"/cmd/ib-kubernetes")
-	if _, err := goTool(ctx, p.module, program...); err != nil {
+	return publish(p.dir, func(temp string) error {
+		program := append(buildFlags(), "-o", filepath.Join(temp, "ib-kubernetes"), ibKubernetesModule+"/cmd/ib-kubernetes")
+		if _, err := goToolC(ctx, p.module, program...); err != nil {
+			return err
+		}
+		plugin := append(buildFlags(), "-buildmode=plugin", "-o", filepath.Join(temp, "ufm.so"), ibKubernetesModule+"/pkg/sm/plugins/ufm")
+		_, err := goToolC(ctx, p.module, plugin...)
 		return err
-	}
-	plugin := append(buildFlags(), "-buildmode=plugin", "-o", filepath.Join(temp, "ufm.so"), ibKubernetesModule+"/pkg/sm/plugins/ufm")
-	if _, err := goTool(ctx, p.module, plugin...); err != nil {
-		return err
-	}
-	if err := os.Rename(temp, p.dir); err != nil && !errors.Is(err, os.ErrExist) { // exists: another run was faster
-		return fmt.Errorf("put ib-kubernetes into the cache: %w", err)
-	}
-	return nil
+	})
 }
 
 func buildFlags() []string {
 	return []string{"build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-tags=no_openssl"}
 }
 
+// goTool runs the go command in a nested module, without a C compiler; goToolC with one.
 func goTool(ctx context.Context, dir string, args ...string) (string, error) {
+	return goWith(ctx, dir, "CGO_ENABLED=0", args)
+}
+
+func goToolC(ctx context.Context, dir string, args ...string) (string, error) {
+	return goWith(ctx, dir, "CGO_ENABLED=1", args)
+}
+
+func goWith(ctx context.Context, dir, cgo string, args []string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=1", "GOWORK=off")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), cgo, "GOWORK=off")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

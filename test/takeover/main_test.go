@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ibfabric/ibfabric/test/peers"
+	"github.com/ibfabric/ibfabric/test/programs"
 	"github.com/ibfabric/ibfabric/test/rig"
 )
 
@@ -16,7 +17,10 @@ const nodeName = "node-1"
 
 // shared is the cluster of all tests here. They run one after the other: whoever finds
 // ib-kubernetes looks for it in the whole cluster.
-var shared = rig.Shared{Prepare: func(ctx context.Context, r *rig.Rig) error { return r.Bed.CreateNode(ctx, nodeName) }}
+// The command is built beside the controller.
+var shared = rig.Shared{Prepare: func(ctx context.Context, r *rig.Rig) error {
+	return errors.Join(r.Bed.CreateNode(ctx, nodeName), programs.Build(ctx, filepath.Dir(r.Program()), false, "cmd/ibfabric"))
+}}
 
 func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }
 

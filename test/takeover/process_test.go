@@ -32,13 +32,19 @@ type process struct {
 // for what takes a minute; none of them decides whether a test passes.
 func (w *world) ibfabric(more ...string) *process {
 	w.t.Helper()
+	return w.ibfabricWith([]string{"--console-address=0"}, more...)
+}
+
+// ibfabricWith starts it with flags and variables besides.
+func (w *world) ibfabricWith(flags []string, more ...string) *process {
+	w.t.Helper()
 	health := freeAddress(w.t)
 	p := w.start(programs.Command{
 		Program: shared.Rig(w.t).Program(), Env: append(w.settings(w.ours), more...),
-		Args: []string{
-			"--health-address=" + health, "--console-address=0", "--sync-period=1s", "--hold=1h", "--log-level=debug",
+		Args: append([]string{
+			"--health-address=" + health, "--sync-period=1s", "--hold=1h", "--log-level=debug",
 			"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms", "--ufm-timeout=3s",
-		},
+		}, flags...),
 	})
 	p.health = health
 	return p

@@ -70,6 +70,9 @@ func (c *Cluster) startEtcd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.mu.Lock()
+	c.etcd = p
+	c.mu.Unlock()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	return p.ready(ctx, func(ctx context.Context) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/health", nil)

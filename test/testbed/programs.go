@@ -1,7 +1,10 @@
 package testbed
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -11,6 +14,20 @@ import (
 // NodePrograms are what a real node needs that the test bed can build, `go run
 // ./test/testbed/build node`: the kubelet, Multus and the CNI plugins that come with it.
 func NodePrograms() []string { return plan.OfNode() }
+
+// Built is Programs, and builds first what is missing, which takes minutes.
+func Built(ctx context.Context, names ...string) (map[string]string, error) {
+	if paths, err := Programs(names...); err == nil {
+		return paths, nil
+	}
+	// It says itself what it is doing, and for how long.
+	build := exec.CommandContext(ctx, "go", append([]string{"run", "github.com/ibfabric/ibfabric/test/testbed/build"}, names...)...)
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return nil, fmt.Errorf("building %s: %w", strings.Join(names, ", "), err)
+	}
+	return Programs(names...)
+}
 
 // Programs gives the paths of programs of the test bed's, by name; `go run
 // ./test/testbed/build NAME` builds one.

@@ -45,6 +45,7 @@ type Cluster struct {
 
 	mu        sync.Mutex
 	processes []*process // in the order of their start
+	etcd      *process
 	apiserver *process
 	stopped   bool
 }

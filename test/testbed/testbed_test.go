@@ -57,6 +57,22 @@ func TestPausedServerAnswersLate(t *testing.T) {
 	c.PauseAPIServer() // Stop must end a paused server, too
 }
 
+func TestPausedEtcdStopsTheServer(t *testing.T) {
+	c := Start(t)
+	ns := c.Namespace(t)
+	c.PauseEtcd()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := c.Client().CoreV1().Pods(ns).List(ctx, metav1.ListOptions{}); ctx.Err() == nil {
+		t.Errorf("the API server answered without etcd: %v", err)
+	}
+	c.ResumeEtcd()
+	if _, err := c.Client().CoreV1().Pods(ns).List(t.Context(), metav1.ListOptions{}); err != nil {
+		t.Errorf("after the pause: %v", err)
+	}
+	c.PauseEtcd() // Stop must end a paused one, too
+}
+
 func TestTwoClustersKnowNothingOfEachOther(t *testing.T) {
 	var clusters [2]*Cluster
 	t.Run("start", func(t *testing.T) {

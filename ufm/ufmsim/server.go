@@ -13,12 +13,12 @@ import (
 
 // Server is a Sim on a port.
 type Server struct {
-	sim     *Sim
-	addr    string // with the port that was found
+	sim  *Sim
+	addr string // with the port that was found
+
+	mu      sync.Mutex // held by Stop, Resume and Present, protects what follows
 	certPEM []byte
 	tls     *tls.Config // nil: plain HTTP
-
-	mu      sync.Mutex // held by Stop and Resume, protects http
 	http    *http.Server
 	serving sync.WaitGroup // the listener, and the calls in work
 
@@ -61,7 +61,7 @@ func LocalHosts(host string) []string {
 
 // URL is the address without a path, as in https://127.0.0.1:8443.
 func (s *Server) URL() string {
-	if s.tls == nil {
+	if s.sim.cfg.PlainHTTP {
 		return "http://" + s.addr
 	}
 	return "https://" + s.addr
@@ -71,7 +71,24 @@ func (s *Server) URL() string {
 func (s *Server) Addr() string { return s.addr }
 
 // CertPEM is the server's certificate, for clients to trust; nil with plain HTTP.
-func (s *Server) CertPEM() []byte { return s.certPEM }
+func (s *Server) CertPEM() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.certPEM
+}
+
+// Present restarts the server with another certificate, as whoever renews one does.
+func (s *Server) Present(certPEM, keyPEM []byte) error {
+	cfg, err := s.sim.tlsConfig(certPEM, keyPEM)
+	if err != nil {
+		return err
+	}
+	s.Stop()
+	s.mu.Lock()
+	s.tls, s.certPEM = cfg, certPEM
+	s.mu.Unlock()
+	return s.Resume()
+}
 
 // Resume listens again after Stop, on the same port.
 func (s *Server) Resume() error {

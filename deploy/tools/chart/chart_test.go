@@ -242,3 +242,29 @@ func TestTheTableWantsAWordOnEachValue(t *testing.T) {
 		t.Errorf("%v; want it to ask for a comment on a.b", err)
 	}
 }
+
+// TestTheValuesOfAMoveAreTheCharts renders what `ibfabric migrate --values` prints, as its own
+// tests hold it.
+func TestTheValuesOfAMoveAreTheCharts(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "cmd/ibfabric/internal/migrate/testdata/*.values.yaml"))
+	if err != nil || len(files) < 2 {
+		t.Fatalf("there are no values of a move: %v %v", files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rendered, err := render(t, string(text))
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		all := Join(rendered)
+		for _, want := range []string{"--guid-range-end=02:", "--sync-period=", "--sm-plugin=ufm", "ibfabric.io/cni: \"yes\"", "type: OnDelete", "value: replace"} {
+			if !strings.Contains(all, want) {
+				t.Errorf("with %s nothing says %s", file, want)
+			}
+		}
+	}
+}

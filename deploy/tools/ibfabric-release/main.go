@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -71,6 +72,9 @@ func run(ctx context.Context, args []string) error {
 	return sums(r.out)
 }
 
+// say tells whoever waits how far it is. What is made is printed on its own.
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "release: "+format+"\n", args...) }
+
 // describe says which revision this is, and of when.
 func (r *release) describe(ctx context.Context) error {
 	text, err := r.git(ctx, "log", "-1", "--format=%H %ct")
@@ -91,6 +95,10 @@ func (r *release) describe(ctx context.Context) error {
 	if !semver.MatchString(r.labels.Version) {
 		return fmt.Errorf("version %q: write it as v1.2.3 or v1.2.3-rc.1", r.labels.Version)
 	}
+	// The programs have their version from git, see cmd/internal/release.
+	if tags, err := r.git(ctx, "tag", "--points-at", "HEAD"); err != nil || !slices.Contains(strings.Fields(tags), r.labels.Version) {
+		say("no tag %[1]s is on this checkout: images and chart will be of %[1]s, and the programs will name their revision; git tag %[1]s mends it", r.labels.Version)
+	}
 	return nil
 }
 
@@ -106,9 +114,12 @@ func (r *release) git(ctx context.Context, args ...string) (string, error) {
 func (r *release) make(ctx context.Context) error {
 	programs := map[string][]image.Program{}
 	for _, arch := range r.archs {
+		begun := time.Now()
+		say("building the programs for linux/%s …", arch)
 		if err := r.programs(ctx, arch, programs); err != nil {
 			return err
 		}
+		say("built the programs for linux/%s in %.0f s", arch, time.Since(begun).Seconds())
 	}
 	for _, s := range image.Specs() {
 		if err := r.image(s, programs[s.Program]); err != nil {
@@ -128,7 +139,7 @@ func (r *release) programs(ctx context.Context, arch string, into map[string][]i
 		return err
 	}
 	defer os.RemoveAll(dir)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", dir+string(filepath.Separator), "./cmd/...")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=true", "-o", dir+string(filepath.Separator), "./cmd/...")
 	cmd.Dir, cmd.Env = r.root, append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the programs for %s: %w\n%s", arch, err, out)

@@ -144,8 +144,8 @@ func arguments(kernel, initrd string, p Program) []string {
 	return append(args, cards(max(1, p.Cards))...)
 }
 
-// hardware is what every guest has. More than one CPU under emulation has been seen to
-// abort QEMU now and then; see [System].CPUs.
+// hardware is what every guest has. Of several CPUs the kernel starts one; the others are
+// the guest's to start, see [System].CPUs.
 func hardware(cpus, memory int, kernel, initrd string) []string {
 	args := []string{
 		"-machine", "q35", "-smp", fmt.Sprint(cpus), "-m", fmt.Sprint(memory),
@@ -153,7 +153,7 @@ func hardware(cpus, memory int, kernel, initrd string) []string {
 		"-kernel", kernel, "-initrd", initrd,
 		// no_timer_check: on a busy machine the check of the timer fails now and then.
 		// rcu_expedited: unbinding and ending namespaces wait for hundreds of grace periods.
-		"-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check nokaslr rcupdate.rcu_expedited=1",
+		"-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check nokaslr rcupdate.rcu_expedited=1 maxcpus=1",
 	}
 	if hasKVM() {
 		return append(args, "-accel", "kvm", "-cpu", "host")

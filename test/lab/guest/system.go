@@ -14,11 +14,14 @@ import (
 // System is a guest that stays up, with a first program and files of its own. All of it must
 // be the same when it is restored, but for Network.
 type System struct {
-	Image   string // file of an initramfs, see [Image]; its /init is the first program
-	CPUs    int    // 0: one
-	Memory  int    // MiB; 0: 1024
-	Cards   int    // PFs with seven VFs each
-	Network int    // of the guest: 10.0.N.0/24, where this machine is 10.0.N.2; 0: 2
+	Image string // file of an initramfs, see [Image]; its /init is the first program
+	// CPUs that there are; 0: one. All but the first are off until the guest sets them going,
+	// with a 1 into /sys/devices/system/cpu/cpu1/online and so on. Do it after a restore: a
+	// second CPU that was saved at work has come back without its timer's interrupt.
+	CPUs    int
+	Memory  int // MiB; 0: 1024
+	Cards   int // PFs with seven VFs each
+	Network int // of the guest: 10.0.N.0/24, where this machine is 10.0.N.2; 0: 2
 }
 
 // userNetwork is what QEMU calls the guest's network.

@@ -76,16 +76,7 @@ func gather(ctx context.Context, kernel string, log func(string)) (*parts, error
 
 // addPrograms adds what the test bed builds, once in some minutes.
 func (p *parts) addPrograms(ctx context.Context) error {
-	built, err := testbed.Programs(testbed.NodePrograms()...)
-	if err != nil {
-		// It says itself what it is doing, and for how long.
-		build := exec.CommandContext(ctx, "go", "run", "github.com/ibfabric/ibfabric/test/testbed/build", "node")
-		build.Stderr = os.Stderr
-		if err := build.Run(); err != nil {
-			return fmt.Errorf("building the kubelet, Multus and CNI plugins: %w", err)
-		}
-		built, err = testbed.Programs(testbed.NodePrograms()...)
-	}
+	built, err := testbed.Built(ctx, testbed.NodePrograms()...)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ func TestThePageShowsWhatTheCommandsShow(t *testing.T) {
 		"nodes": "testdata/nodes.golden", "whois 0200000000000007": "testdata/whois.golden", "drift": "testdata/drift.golden",
 		"plan": "testdata/plan.golden", "journal": "testdata/journal.golden",
 		"doctor --sm-conf smconf.json --sm-conf pkeys.json": "../doctor/testdata/healthy.golden",
+		"migrate": "../migrate/testdata/standalone.golden",
 	} {
 		want, err := os.ReadFile(file)
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -83,88 +82,32 @@ func unclaimed(ctx context.Context, c *client.Client, p *show.Progress, partitio
 // doReclaim checks all members, asks, and has those removed that can be.
 func (a *app) doReclaim(ctx context.Context, c *client.Client, p *show.Progress, members []api.MemberName, yes, dryRun bool) error {
 	p.Say("checking %d members", len(members))
-	checked, err := reclaimAll(ctx, c, members, true)
-	if err != nil {
-		return err
-	}
-	var clear []api.MemberName
-	for _, r := range checked.Results {
-		if r.Removed {
-			clear = append(clear, r.MemberName)
-		}
-	}
-	p.Done()
-	if dryRun || len(clear) == 0 {
-		return a.reclaimed(checked, "would be removed")
-	}
-	var lines strings.Builder
-	for _, m := range clear {
-		fmt.Fprintf(&lines, "  %s  %s\n", m.PKey, m.GUID)
-	}
-	if _, err := io.WriteString(a.Err, lines.String()); err != nil { // stdout is for the outcome
-		return err
-	}
-	question := fmt.Sprintf("Remove from UFM what is listed (%d)? Nobody puts it back.", len(clear))
-	if err := a.confirm(yes, question); err != nil {
-		return err
-	}
-	done, err := reclaimAll(ctx, c, clear, false)
-	for _, r := range checked.Results { // the others too, with why not
-		if !r.Removed {
-			done.Results = append(done.Results, r)
-		}
-	}
-	if len(done.Results) == 0 {
-		return err
-	}
-	if printErr := a.reclaimed(done, "removed"); err == nil {
-		err = printErr
-	}
-	return err
+	return verb[api.MemberName, api.ReclaimResult]{
+		ask: func(members []api.MemberName, dryRun bool) ([]api.ReclaimResult, error) {
+			answer, err := client.Post[api.ReclaimAnswer](ctx, c, api.PathReclaim, api.ReclaimRequest{Members: members, DryRun: dryRun})
+			return answer.Results, err
+		},
+		ok:    func(r api.ReclaimResult) bool { return r.Removed },
+		thing: func(r api.ReclaimResult) api.MemberName { return r.MemberName },
+		line:  func(r api.ReclaimResult) string { return fmt.Sprintf("  %s  %s\n", r.PKey, r.GUID) },
+		question: func(n int) string {
+			return fmt.Sprintf("Remove from UFM what is listed (%d)? Nobody puts it back.", n)
+		},
+		print: a.reclaimed, done: "removed",
+	}.run(a, p, members, yes, dryRun)
 }
 
-// reclaimAll asks in as many requests as it takes. With an error it returns what was done
-// before.
-func reclaimAll(ctx context.Context, c *client.Client, members []api.MemberName, dryRun bool) (all api.ReclaimAnswer, err error) {
-	all.Results = []api.ReclaimResult{}
-	for len(members) > 0 {
-		n := min(len(members), api.MaxReclaim)
-		answer, err := client.Post[api.ReclaimAnswer](ctx, c, api.PathReclaim, api.ReclaimRequest{Members: members[:n], DryRun: dryRun})
-		if err != nil {
-			return all, err
-		}
-		all.Results = append(all.Results, answer.Results...)
-		members = members[n:]
-	}
-	return all, nil
-}
-
-// reclaimed prints what became of the members, and is ErrFound where some were left.
-func (a *app) reclaimed(answer api.ReclaimAnswer, done string) error {
-	left := false
-	err := a.print(answer, func(w io.Writer) error {
-		if len(answer.Results) == 0 {
+// reclaimed prints what became of the members.
+func (a *app) reclaimed(results []api.ReclaimResult, done string) error {
+	return a.print(api.ReclaimAnswer{Results: results}, func(w io.Writer) error {
+		if len(results) == 0 {
 			_, err := fmt.Fprintln(a.Err, "no unclaimed members")
 			return err
 		}
 		t := show.NewTable("PKEY", "GUID", "OUTCOME")
-		for _, r := range answer.Results {
+		for _, r := range results {
 			t.Row(r.PKey.String(), r.GUID.String(), outcomeText(r.Removed, done, r.Error))
 		}
 		return t.Write(w)
 	})
-	for _, r := range answer.Results {
-		left = left || !r.Removed
-	}
-	if err == nil && left {
-		return fault.ErrFound
-	}
-	return err
-}
-
-func outcomeText(ok bool, done, failed string) string {
-	if ok {
-		return done
-	}
-	return "left: " + failed
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -75,6 +74,7 @@ func held(ctx context.Context, c *client.Client, p *show.Progress, want func(api
 	return rows, err
 }
 
+// doRelease checks all GUIDs, asks, and has those released that can be.
 func (a *app) doRelease(ctx context.Context, c *client.Client, p *show.Progress, rows []api.GUID, yes, dryRun bool) error {
 	var all []guid.GUID
 	about := map[guid.GUID]api.GUID{}
@@ -82,74 +82,31 @@ func (a *app) doRelease(ctx context.Context, c *client.Client, p *show.Progress,
 		all = append(all, r.GUID)
 		about[r.GUID] = r
 	}
-	checked, err := releaseAll(ctx, c, all, true)
-	if err != nil {
-		return err
-	}
-	var clear []guid.GUID
-	var lines strings.Builder
-	for _, r := range checked.Results {
-		if !r.Released {
-			continue
-		}
-		clear = append(clear, r.GUID)
-		row := about[r.GUID]
-		fmt.Fprintf(&lines, "  %s  last of %s on node %s, held for %s\n", r.GUID, show.Clean(row.Pod.String()), show.Clean(row.Node), show.Age(row.Since, a.Now()))
-	}
-	p.Done()
-	if dryRun || len(clear) == 0 {
-		return a.released(checked, "would be released")
-	}
-	if _, err := io.WriteString(a.Err, lines.String()); err != nil {
-		return err
-	}
-	question := fmt.Sprintf("Are their nodes gone for good, so that no container uses these %d GUIDs?", len(clear))
-	if err := a.confirm(yes, question); err != nil {
-		return err
-	}
-	done, err := releaseAll(ctx, c, clear, false)
-	for _, r := range checked.Results {
-		if !r.Released {
-			done.Results = append(done.Results, r)
-		}
-	}
-	if len(done.Results) == 0 {
-		return err
-	}
-	if printErr := a.released(done, "released"); err == nil {
-		err = printErr
-	}
-	return err
+	return verb[guid.GUID, api.ReleaseResult]{
+		ask: func(guids []guid.GUID, dryRun bool) ([]api.ReleaseResult, error) {
+			answer, err := client.Post[api.ReleaseAnswer](ctx, c, api.PathRelease, api.ReleaseRequest{GUIDs: guids, DryRun: dryRun})
+			return answer.Results, err
+		},
+		ok:    func(r api.ReleaseResult) bool { return r.Released },
+		thing: func(r api.ReleaseResult) guid.GUID { return r.GUID },
+		line: func(r api.ReleaseResult) string {
+			row := about[r.GUID]
+			return fmt.Sprintf("  %s  last of %s on node %s, held for %s\n", r.GUID, show.Clean(row.Pod.String()), show.Clean(row.Node), show.Age(row.Since, a.Now()))
+		},
+		question: func(n int) string {
+			return fmt.Sprintf("Are their nodes gone for good, so that no container uses these %d GUIDs?", n)
+		},
+		print: a.released, done: "released",
+	}.run(a, p, all, yes, dryRun)
 }
 
-func releaseAll(ctx context.Context, c *client.Client, guids []guid.GUID, dryRun bool) (all api.ReleaseAnswer, err error) {
-	all.Results = []api.ReleaseResult{}
-	for len(guids) > 0 {
-		n := min(len(guids), api.MaxReclaim)
-		answer, err := client.Post[api.ReleaseAnswer](ctx, c, api.PathRelease, api.ReleaseRequest{GUIDs: guids[:n], DryRun: dryRun})
-		if err != nil {
-			return all, err
-		}
-		all.Results = append(all.Results, answer.Results...)
-		guids = guids[n:]
-	}
-	return all, nil
-}
-
-func (a *app) released(answer api.ReleaseAnswer, done string) error {
-	left := false
-	err := a.print(answer, func(w io.Writer) error {
+// released prints what became of the GUIDs.
+func (a *app) released(results []api.ReleaseResult, done string) error {
+	return a.print(api.ReleaseAnswer{Results: results}, func(w io.Writer) error {
 		t := show.NewTable("GUID", "OUTCOME", "FREE")
-		for _, r := range answer.Results {
+		for _, r := range results {
 			t.Row(r.GUID.String(), outcomeText(r.Released, done, r.Error), show.When(r.FreeAt, a.Now()))
 		}
 		return t.Write(w)
 	})
-	for _, r := range answer.Results {
-		left = left || !r.Released
-	}
-	if err == nil && left {
-		return fault.ErrFound
-	}
-	return err
 }

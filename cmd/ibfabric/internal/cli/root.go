@@ -102,7 +102,7 @@ other error.`,
 	}
 	add(groupSee, a.status(), a.pods(), a.explain(), a.guids(), a.partitions(), a.nodes(), a.whois(), a.drift(), a.plan(), a.journal(), a.console())
 	add(groupAct, a.reclaim(), a.release())
-	add(groupSet, a.doctor(), a.ufm(), a.version())
+	add(groupSet, a.doctor(), a.migrate(), a.ufm(), a.version())
 	a.markRunning(root)
 	return root
 }

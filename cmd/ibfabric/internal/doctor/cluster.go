@@ -9,6 +9,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/ibfabric/ibfabric/cmd/ibfabric/internal/facts"
 )
 
 const nadCRD = "network-attachment-definitions.k8s.cni.cncf.io"
@@ -94,7 +96,7 @@ func runs(d appsv1.DaemonSet, texts []string) bool {
 // operator judges what sriov-network-operator says of each node.
 func operator(f Facts, _ time.Time) []Row {
 	switch {
-	case absent(f.States.Err):
+	case facts.Absent(f.States.Err):
 		return nil // VFs may be made in some other way
 	case f.States.Err != nil:
 		return unreadable("sriov-network-operator's nodes", "sriovnetworknodestates.sriovnetwork.openshift.io", f.States.Err)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 
 	"github.com/ibfabric/ibfabric/cmd/ibfabric/internal/fault"
 )
@@ -15,8 +17,13 @@ func incumbent(f Facts, now time.Time) []Row {
 	if f.Incumbents.Err != nil {
 		return unreadable("Deployments", "deployments.apps", f.Incumbents.Err)
 	}
-	var found []Row
-	for _, d := range f.Incumbents.Value {
+	return allOr(Incumbent(f.Incumbents.Value, f.IncLeases.Value, now), "none works here")
+}
+
+// Incumbent has a row for each sign that ib-kubernetes works: its Deployments have pods, or
+// somebody holds its leader's lease.
+func Incumbent(deployments []appsv1.Deployment, leases []coordinationv1.Lease, now time.Time) (found []Row) {
+	for _, d := range deployments {
 		running := d.Status.ReadyReplicas
 		if d.Status.TerminatingReplicas != nil { // one that ends may have a change of UFM under way
 			running += *d.Status.TerminatingReplicas
@@ -26,7 +33,7 @@ func incumbent(f Facts, now time.Time) []Row {
 				fmt.Sprintf("kubectl -n %s scale deployment %s --replicas=0", d.Namespace, d.Name), "# or take it out of the NicClusterPolicy that runs it"))
 		}
 	}
-	for _, l := range f.IncLeases.Value {
+	for _, l := range leases {
 		s := l.Spec
 		if s.HolderIdentity == nil || *s.HolderIdentity == "" || s.RenewTime == nil || s.LeaseDurationSeconds == nil {
 			continue
@@ -35,7 +42,7 @@ func incumbent(f Facts, now time.Time) []Row {
 			found = append(found, row(Mend, fmt.Sprintf("%s holds the lease %s/%s", *s.HolderIdentity, l.Namespace, l.Name), "kubectl get pods -A | grep ib-kubernetes"))
 		}
 	}
-	return allOr(found, "none works here")
+	return found
 }
 
 // leader judges who leads by the console's own word.

@@ -11,21 +11,15 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/ibfabric/ibfabric/cmd/ibfabric/internal/facts"
 	"github.com/ibfabric/ibfabric/controller/console/api"
 )
 
-// Fact is something that was looked at. With Err the value means nothing.
-type Fact[T any] struct {
-	Value T
-	Err   error
-}
+// Fact is something that was looked at.
+type Fact[T any] = facts.Fact[T]
 
 // Facts is all of a cluster at one moment.
 type Facts struct {
@@ -67,54 +61,34 @@ type SM struct {
 	Default string
 }
 
-// absent reports whether a list failed since the cluster has no such kind.
-func absent(err error) bool { return meta.IsNoMatchError(err) || apierrors.IsNotFound(err) }
-
 // Look reads what the API server has. Every list is one request.
 func Look(ctx context.Context, c client.Reader, f *Facts) {
-	f.CRDs = list(ctx, c, &apiextensionsv1.CustomResourceDefinitionList{}, func(l *apiextensionsv1.CustomResourceDefinitionList) []apiextensionsv1.CustomResourceDefinition {
+	f.CRDs = facts.List(ctx, c, &apiextensionsv1.CustomResourceDefinitionList{}, func(l *apiextensionsv1.CustomResourceDefinitionList) []apiextensionsv1.CustomResourceDefinition {
 		return l.Items
 	})
-	f.DaemonSets = list(ctx, c, &appsv1.DaemonSetList{}, func(l *appsv1.DaemonSetList) []appsv1.DaemonSet { return l.Items })
-	f.Nodes = list(ctx, c, &corev1.NodeList{}, func(l *corev1.NodeList) []corev1.Node { return l.Items })
-	f.Networks = list(ctx, c, &nadv1.NetworkAttachmentDefinitionList{}, func(l *nadv1.NetworkAttachmentDefinitionList) []nadv1.NetworkAttachmentDefinition {
+	f.DaemonSets = facts.List(ctx, c, &appsv1.DaemonSetList{}, func(l *appsv1.DaemonSetList) []appsv1.DaemonSet { return l.Items })
+	f.Nodes = facts.List(ctx, c, &corev1.NodeList{}, func(l *corev1.NodeList) []corev1.Node { return l.Items })
+	f.Networks = facts.List(ctx, c, &nadv1.NetworkAttachmentDefinitionList{}, func(l *nadv1.NetworkAttachmentDefinitionList) []nadv1.NetworkAttachmentDefinition {
 		return l.Items
 	})
-	f.Policies = kind(ctx, c, "sriovnetwork.openshift.io", "v1", "SriovNetworkNodePolicy")
-	f.States = kind(ctx, c, "sriovnetwork.openshift.io", "v1", "SriovNetworkNodeState")
-	f.Pools = kind(ctx, c, "spiderpool.spidernet.io", "v2beta1", "SpiderIPPool")
+	f.Policies = facts.Kind(ctx, c, "sriovnetwork.openshift.io", "v1", "SriovNetworkNodePolicy")
+	f.States = facts.Kind(ctx, c, "sriovnetwork.openshift.io", "v1", "SriovNetworkNodeState")
+	f.Pools = facts.Kind(ctx, c, "spiderpool.spidernet.io", "v2beta1", "SpiderIPPool")
 	// The names that controller/incumbent.go goes by.
-	f.Incumbents = list(ctx, c, &appsv1.DeploymentList{}, func(l *appsv1.DeploymentList) []appsv1.Deployment { return l.Items }, named("ib-kubernetes"))
-	f.IncLeases = list(ctx, c, &coordinationv1.LeaseList{}, func(l *coordinationv1.LeaseList) []coordinationv1.Lease { return l.Items }, named("ib-kubernetes-leader"))
-	f.Validating = list(ctx, c, &admissionv1.ValidatingWebhookConfigurationList{}, func(l *admissionv1.ValidatingWebhookConfigurationList) []admissionv1.ValidatingWebhookConfiguration {
+	f.Incumbents = facts.List(ctx, c, &appsv1.DeploymentList{}, func(l *appsv1.DeploymentList) []appsv1.Deployment { return l.Items }, facts.Named("ib-kubernetes"))
+	f.IncLeases = facts.List(ctx, c, &coordinationv1.LeaseList{}, func(l *coordinationv1.LeaseList) []coordinationv1.Lease { return l.Items }, facts.Named("ib-kubernetes-leader"))
+	f.Validating = facts.List(ctx, c, &admissionv1.ValidatingWebhookConfigurationList{}, func(l *admissionv1.ValidatingWebhookConfigurationList) []admissionv1.ValidatingWebhookConfiguration {
 		return l.Items
 	})
-	f.Mutating = list(ctx, c, &admissionv1.MutatingWebhookConfigurationList{}, func(l *admissionv1.MutatingWebhookConfigurationList) []admissionv1.MutatingWebhookConfiguration {
+	f.Mutating = facts.List(ctx, c, &admissionv1.MutatingWebhookConfigurationList{}, func(l *admissionv1.MutatingWebhookConfigurationList) []admissionv1.MutatingWebhookConfiguration {
 		return l.Items
 	})
-	f.Admission = list(ctx, c, &admissionv1.ValidatingAdmissionPolicyList{}, func(l *admissionv1.ValidatingAdmissionPolicyList) []admissionv1.ValidatingAdmissionPolicy {
+	f.Admission = facts.List(ctx, c, &admissionv1.ValidatingAdmissionPolicyList{}, func(l *admissionv1.ValidatingAdmissionPolicyList) []admissionv1.ValidatingAdmissionPolicy {
 		return l.Items
 	})
-	f.Bindings = list(ctx, c, &admissionv1.ValidatingAdmissionPolicyBindingList{}, func(l *admissionv1.ValidatingAdmissionPolicyBindingList) []admissionv1.ValidatingAdmissionPolicyBinding {
+	f.Bindings = facts.List(ctx, c, &admissionv1.ValidatingAdmissionPolicyBindingList{}, func(l *admissionv1.ValidatingAdmissionPolicyBindingList) []admissionv1.ValidatingAdmissionPolicyBinding {
 		return l.Items
 	})
-}
-
-func list[L client.ObjectList, T any](ctx context.Context, c client.Reader, l L, items func(L) []T, opts ...client.ListOption) Fact[[]T] {
-	if err := c.List(ctx, l, opts...); err != nil {
-		return Fact[[]T]{Err: err}
-	}
-	return Fact[[]T]{Value: items(l)}
-}
-
-func kind(ctx context.Context, c client.Reader, group, version, kind string) Fact[[]unstructured.Unstructured] {
-	l := &unstructured.UnstructuredList{}
-	l.SetGroupVersionKind(schema.GroupVersionKind{Group: group, Version: version, Kind: kind + "List"})
-	return list(ctx, c, l, func(l *unstructured.UnstructuredList) []unstructured.Unstructured { return l.Items })
-}
-
-func named(name string) client.ListOption {
-	return client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", name)}
 }
 
 // soon is how long before its end a certificate is to be renewed.

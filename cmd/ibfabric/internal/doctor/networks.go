@@ -10,6 +10,7 @@ import (
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/ibfabric/ibfabric/cmd/ibfabric/internal/facts"
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/controller/preflight"
 )
@@ -20,7 +21,7 @@ const resourceAnnotation = "k8s.v1.cni.cncf.io/resourceName"
 // networks reads each as the controller does.
 func networks(f Facts, _ time.Time) []Row {
 	switch {
-	case absent(f.Networks.Err):
+	case facts.Absent(f.Networks.Err):
 		return nil // crds says so
 	case f.Networks.Err != nil:
 		return unreadable("networks", nadCRD, f.Networks.Err)

@@ -94,6 +94,7 @@ func (*node) Become(i control.Identity, bootID *string) error {
 		unix.Sethostname([]byte(i.Name)),
 		os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost "+i.Name+"\n"), 0o644),
 		address(i.Address, i.Gateway),
+		startCPUs(),
 	)
 	if err != nil {
 		return err
@@ -102,6 +103,15 @@ func (*node) Become(i control.Identity, bootID *string) error {
 	// its boot ID when it is read first, and nobody has before the snapshot.
 	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	*bootID = strings.TrimSpace(string(text))
+	return err
+}
+
+// startCPUs sets all CPUs going but the first.
+func startCPUs() error {
+	switches, err := filepath.Glob("/sys/devices/system/cpu/cpu[1-9]*/online")
+	for _, file := range switches {
+		err = errors.Join(err, os.WriteFile(file, []byte("1"), 0o644))
+	}
 	return err
 }
 

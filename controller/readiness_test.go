@@ -1,0 +1,63 @@
+package controller
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/ibfabric/ibfabric/controller/ledger"
+)
+
+// says is a node that calls itself Ready since a time.
+func says(since time.Time, boot string) []corev1.Node {
+	n := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-a"}}
+	n.Status.NodeInfo.BootID = boot
+	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(since)}}
+	return []corev1.Node{n}
+}
+
+// A node's clock can be anywhere: neither does it keep a GUID, nor give one away.
+func TestANodeIsReadySinceItWasSeenWhateverItsClockSays(t *testing.T) {
+	const hold, ended, back = 10 * time.Minute, time.Minute, 2 * time.Minute
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	gone := []corev1.Node{{ObjectMeta: metav1.ObjectMeta{Name: "node-a"}}}
+	for _, tc := range []struct {
+		name   string
+		before []corev1.Node // at the first look
+		then   []corev1.Node // at the second, when it is back
+		proved time.Duration // when it has proved, from the start, that it does not run the pod
+	}{
+		{"it never left", says(start.Add(-time.Hour), "b"), says(start.Add(-time.Hour), "b"), ended + hold},
+		{"it never left, and is years ahead", says(start.AddDate(30, 0, 0), "b"), says(start.AddDate(30, 0, 0), "b"), ended + hold},
+		{"it comes back, and is years behind", gone, says(start.AddDate(-30, 0, 0), "b"), back + hold},
+		{"it comes back, and is years ahead", gone, says(start.AddDate(30, 0, 0), "b"), back + hold},
+		{"it left and came back between two looks", says(start.Add(-time.Hour), "b"), says(start.Add(time.Second), "b"), back + hold},
+		{"it booted", gone, says(start.AddDate(30, 0, 0), "c"), back},
+	} {
+		d := newDesk(t)
+		now := start
+		d.cfg.Hold, d.now = hold, func() time.Time { return now }
+		d.ready.look(tc.before, now)
+		row := ledger.Row{GUID: 1, State: ledger.Held, Since: start.Add(ended), Node: "node-a", BootID: "b"}
+		for now = start.Add(back); ; now = now.Add(time.Minute) {
+			d.ready.look(tc.then, now)
+			if took := now.Sub(start); d.nodeProved(&tc.then[0], row) != (took >= tc.proved) {
+				t.Errorf("%s: after %s it has proved it or not; it must have after %s", tc.name, took, tc.proved)
+			} else if took < time.Hour {
+				continue
+			}
+			break
+		}
+	}
+}
+
+func TestANodeThatCameBackAfterTheLastLookProvesNothing(t *testing.T) {
+	d := newDesk(t)
+	now := time.Now()
+	d.ready.look(says(now.Add(-time.Hour), "b"), now)
+	if d.nodeProved(&says(now.Add(-30*time.Minute), "b")[0], ledger.Row{GUID: 1, State: ledger.Held, Node: "node-a", BootID: "b"}) {
+		t.Error("it passes for one that never left")
+	}
+}
