@@ -13,7 +13,8 @@ import (
 	"github.com/ibfabric/ibfabric/ufm/ufmsim"
 )
 
-// play does the plan: each track its steps in order, all tracks at once.
+// play does the plan: each track its steps in order, all tracks at once. What a track has not
+// come to when the time is over, since its steps took longer than was drawn, it leaves out.
 func (w *world) play(ctx context.Context) error {
 	var wg sync.WaitGroup
 	start := time.Now()
@@ -22,6 +23,9 @@ func (w *world) play(ctx context.Context) error {
 		wg.Go(func() {
 			for _, s := range steps {
 				time.Sleep(time.Until(start.Add(s.At)))
+				if time.Since(start) > w.plan.Duration {
+					return
+				}
 				var n int
 				if n, errs[i] = w.do(ctx, s); errs[i] != nil || ctx.Err() != nil {
 					return
@@ -159,7 +163,7 @@ func (w *world) hitUFM(s Step, dice *rand.Rand) error {
 		w.ufms.fork()
 		return nil
 	case UFMSwitch:
-		return w.ufms.failOver(s.For)
+		return w.ufms.failOver(s.For, s.N == 0)
 	case UFMExpire:
 		return w.ufms.expire(s.For)
 	case UFMSlow:

@@ -114,6 +114,19 @@ func (u *ufms) now() *ufm {
 	return u.active
 }
 
+// standbySince is of when the standby's knowledge is.
+func (u *ufms) standbySince() time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	last := u.standby.born
+	for _, s := range u.spells {
+		if s.of == u.standby {
+			last = later(last, s.to)
+		}
+	}
+	return last
+}
+
 // fork makes a new standby that knows all of this moment.
 func (u *ufms) fork() {
 	u.mu.Lock()
@@ -122,8 +135,12 @@ func (u *ufms) fork() {
 	u.chronicle.say("%s stands by, and knows what %s knows now", u.standby.name, u.active.name)
 }
 
-// failOver lets the standby answer after a while in which nobody does.
-func (u *ufms) failOver(gap time.Duration) error {
+// failOver lets the standby answer after a while in which nobody does. Unless it is to be an
+// old one, it knows what was known within the hold time.
+func (u *ufms) failOver(gap time.Duration, old bool) error {
+	if !old && time.Since(u.standbySince()) > holdTime {
+		u.fork()
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.active.srv.Stop()

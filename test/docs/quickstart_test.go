@@ -3,6 +3,7 @@ package docs
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
 	"path"
@@ -13,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -207,13 +209,18 @@ func (r *reader) create(text []byte) {
 
 func (r *reader) make(o client.Object) {
 	r.t.Helper()
-	err := r.api.Create(r.t.Context(), o)
-	if apierrors.IsAlreadyExists(err) && o.GetNamespace() == "" {
-		err = nil
-	}
-	if err != nil {
-		r.t.Fatalf("make %s %s: %v", o.GetObjectKind().GroupVersionKind().Kind, o.GetName(), err)
-	}
+	kind := o.GetObjectKind().GroupVersionKind().Kind
+	// A kind that is served may still be missing in what the API server lists of its kinds.
+	testbed.Eventually(r.t, fmt.Sprintf("%s %s is made", kind, o.GetName()), func() (bool, string) {
+		err := r.api.Create(r.t.Context(), o)
+		switch {
+		case err == nil, apierrors.IsAlreadyExists(err) && o.GetNamespace() == "":
+			return true, ""
+		case !meta.IsNoMatchError(err):
+			r.t.Fatalf("make %s %s: %v", kind, o.GetName(), err)
+		}
+		return false, err.Error()
+	})
 }
 
 // there wants an object to be there by now.

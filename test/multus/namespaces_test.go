@@ -59,7 +59,8 @@ func TestANamespaceThatAsksHasTheLabelThatWebhooksChooseBy(t *testing.T) {
 	w.annotate(map[string]any{multus.NetworkInject: ""}) // in so many words: nothing
 	w.injects(false)
 	w.idle()
-	if writes := f.of("/namespaces/" + w.ns); len(writes) != 5 {
+	// One a change; a second one, which changes nothing, where the watch was behind the first.
+	if writes := f.of("/namespaces/" + w.ns); len(writes) < 5 || len(writes) > 10 {
 		t.Errorf("%q", writes)
 	}
 }
