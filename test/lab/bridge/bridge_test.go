@@ -216,14 +216,19 @@ func TestFakeibsPortsAreItsInfiniBandVFs(t *testing.T) {
 		}
 	}
 	pf("0000:02:00.0", "InfiniBand", "0000:02:10.0")
-	pf("0000:01:00.0", "InfiniBand", "0000:01:10.0", "0000:01:10.2")
+	pf("0000:01:00.0", "InfiniBand", "0000:01:10.0", "0000:01:10.2", "0000:01:10.4")
 	pf("0000:03:00.0", "Ethernet", "0000:03:10.0")
 	file("sys/kernel/debug/fakeib/0000:01:10.0/port", "0200000000000001 4 0x11\n")
 	file("sys/kernel/debug/fakeib/0000:02:10.0/port", "ffffffffffffffff 1 0x0\n")
 	file("sys/kernel/debug/fakeib/0000:03:10.0/port", "0200000000000003 4 0x11\n")
+	// Its driver is just being unbound: a read gives EIO, as this file's does.
+	going := filepath.Join(root, "sys/kernel/debug/fakeib/0000:01:10.4/port")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(going), 0o755), os.Symlink("/proc/self/mem", going)); err != nil {
+		t.Fatal(err)
+	}
 	got, err := (&Fakeib{root: root}).Ports(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want(t, "ports", got, []Port{{"0000:01:10.0", 0x0200_0000_0000_0001}, {"0000:01:10.2", 0}, {"0000:02:10.0", 0}})
+	want(t, "ports", got, []Port{{"0000:01:10.0", 0x0200_0000_0000_0001}, {"0000:01:10.2", 0}, {"0000:01:10.4", 0}, {"0000:02:10.0", 0}})
 }

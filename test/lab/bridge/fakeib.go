@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/ibfabric/ibfabric/guid"
 )
@@ -70,7 +71,8 @@ func isEthernet(pf string) bool {
 
 func (f *Fakeib) guid(pci string) (guid.GUID, error) {
 	text, err := os.ReadFile(f.debugfs(filepath.Join(pci, "port")))
-	if errors.Is(err, os.ErrNotExist) {
+	// EIO is debugfs's word for a file that is taken away between open and read.
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.EIO) {
 		return 0, nil
 	}
 	if err != nil {
