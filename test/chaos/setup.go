@@ -90,7 +90,7 @@ func (w *world) prepareController(program string, ranges []guid.Range) {
 			},
 			Env: []string{
 				"KUBECONFIG=" + w.bed.Kubeconfig(), "UFM_USERNAME=" + ufmUser, "UFM_PASSWORD=" + ufmPassword,
-				"UFM_ADDRESS=" + w.ufms.addresses(), "UFM_CERTIFICATE=" + string(w.ufms.authority.pem()),
+				"UFM_ADDRESS=" + w.ufms.addresses(), "UFM_CERTIFICATE=" + string(w.ufms.authority.PEM()),
 			},
 		},
 	}

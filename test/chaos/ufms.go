@@ -8,6 +8,7 @@ import (
 
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/pkey"
+	"github.com/ibfabric/ibfabric/test/authority"
 	"github.com/ibfabric/ibfabric/ufm/ufmsim"
 )
 
@@ -38,7 +39,7 @@ type spell struct {
 // made or last answered.
 type ufms struct {
 	chronicle *chronicle
-	authority *authority
+	authority *authority.Authority
 
 	mu              sync.Mutex // protects what follows
 	all             []*ufm
@@ -48,16 +49,16 @@ type ufms struct {
 }
 
 func startUFMs(plan Plan, ranges []guid.Range, c *chronicle) (*ufms, error) {
-	authority, err := newAuthority()
+	signer, err := authority.New("chaos")
 	if err != nil {
 		return nil, err
 	}
-	certPEM, keyPEM, err := authority.sign(time.Now().Add(long))
+	pair, err := certify(signer, time.Now().Add(certified))
 	if err != nil {
 		return nil, err
 	}
 	sim, err := ufmsim.New(ufmsim.Config{
-		Username: ufmUser, Password: ufmPassword, Seed: plan.Seed, CertPEM: certPEM, KeyPEM: keyPEM,
+		Username: ufmUser, Password: ufmPassword, Seed: plan.Seed, CertPEM: pair.Cert, KeyPEM: pair.Key,
 		Timing: ufmsim.Timing{Change: ufmChange}, Ports: knownPorts(ranges),
 	})
 	if err != nil {
@@ -66,7 +67,7 @@ func startUFMs(plan Plan, ranges []guid.Range, c *chronicle) (*ufms, error) {
 	if err := sim.Preload(strangers(ranges[0])...); err != nil {
 		return nil, fmt.Errorf("put strangers into UFM: %w", err)
 	}
-	u := &ufms{chronicle: c, authority: authority}
+	u := &ufms{chronicle: c, authority: signer}
 	u.active = u.add(sim, nil, "")
 	if u.active.srv, err = sim.Start("127.0.0.1:0"); err != nil {
 		return nil, fmt.Errorf("start a UFM: %w", err)

@@ -10,6 +10,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/ibfabric/ibfabric/test/authority"
 )
 
 // Names of the files in the cluster's folder that its programs read.
@@ -26,12 +28,12 @@ func (c *Cluster) writeFiles() error {
 	if err != nil {
 		return err
 	}
-	_, account, err := newKey()
+	_, account, err := authority.NewKey()
 	if err != nil {
 		return err
 	}
 	for name, data := range map[string][]byte{
-		caFile: c.pki.caPEM, servingCert: serving.cert, servingKey: serving.key, accountKeyFile: account,
+		caFile: c.pki.PEM(), servingCert: serving.Cert, servingKey: serving.Key, accountKeyFile: account,
 	} {
 		if err := os.WriteFile(c.file(name), data, 0o600); err != nil {
 			return err
@@ -54,7 +56,7 @@ func (c *Cluster) connect() error {
 	}
 	c.config = &rest.Config{
 		Host:            c.url(),
-		TLSClientConfig: rest.TLSClientConfig{CAData: c.pki.caPEM, CertData: admin.cert, KeyData: admin.key},
+		TLSClientConfig: rest.TLSClientConfig{CAData: c.pki.PEM(), CertData: admin.Cert, KeyData: admin.Key},
 		QPS:             -1,
 		UserAgent:       "testbed",
 	}
@@ -82,10 +84,10 @@ func (c *Cluster) KubeconfigFor(user string, groups ...string) (string, error) {
 	return file, c.writeKubeconfig(file, user, identity)
 }
 
-func (c *Cluster) writeKubeconfig(file, user string, id pair) error {
+func (c *Cluster) writeKubeconfig(file, user string, id authority.Pair) error {
 	config := clientcmdapi.NewConfig()
-	config.Clusters["testbed"] = &clientcmdapi.Cluster{Server: c.url(), CertificateAuthorityData: c.pki.caPEM}
-	config.AuthInfos[user] = &clientcmdapi.AuthInfo{ClientCertificateData: id.cert, ClientKeyData: id.key}
+	config.Clusters["testbed"] = &clientcmdapi.Cluster{Server: c.url(), CertificateAuthorityData: c.pki.PEM()}
+	config.AuthInfos[user] = &clientcmdapi.AuthInfo{ClientCertificateData: id.Cert, ClientKeyData: id.Key}
 	config.Contexts["testbed"] = &clientcmdapi.Context{Cluster: "testbed", AuthInfo: user}
 	config.CurrentContext = "testbed"
 	if err := clientcmd.WriteToFile(*config, file); err != nil {

@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/ibfabric/ibfabric/test/authority"
 	"github.com/ibfabric/ibfabric/test/programs"
 	"github.com/ibfabric/ibfabric/test/testbed/internal/plan"
 )
@@ -35,7 +36,7 @@ type Cluster struct {
 	opts      options
 	dir, logs string // data and logs
 	bin       string // the programs
-	pki       *pki
+	pki       pki
 	port      *port // of the API server, ours for the cluster's life
 	etcdPort  *port
 	launcher  *programs.Launcher
@@ -97,7 +98,7 @@ func newCluster(dir string, opts []Option) (*Cluster, error) {
 			return nil, fmt.Errorf("making the cluster's folder: %w", err)
 		}
 	}
-	if c.pki, err = newPKI(); err != nil {
+	if c.pki.Authority, err = authority.New("testbed"); err != nil {
 		return nil, err
 	}
 	if err := c.writeFiles(); err != nil {
