@@ -37,7 +37,7 @@ func TestTables(t *testing.T) {
 			if r.code != test.code || r.err != "" {
 				t.Errorf("exit code %d, want %d; it complained: %s", r.code, test.code, r.err)
 			}
-			golden(t, test.name, r.out)
+			same(t, test.name, r.out)
 		})
 	}
 }

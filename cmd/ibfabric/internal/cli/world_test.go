@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"context"
 	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/ibfabric/ibfabric/cmd/ibfabric/internal/clusterfake"
+	"github.com/ibfabric/ibfabric/cmd/internal/golden"
 	"github.com/ibfabric/ibfabric/controller/console/api"
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/pkey"
@@ -65,22 +62,10 @@ func (f *fake) runIn(ctx context.Context, args ...string) result {
 	return result{code, out.String(), errs.String()}
 }
 
-// golden compares a text with testdata/name.golden.
-func golden(t *testing.T, name, got string) {
+// same compares a text with testdata/name.golden.
+func same(t *testing.T, name, got string) {
 	t.Helper()
-	file := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got; -update writes it):\n%s", file, diff)
-	}
+	golden.Compare(t, name+".golden", got, *update)
 }
 
 func mustGUID(text string) guid.GUID {
