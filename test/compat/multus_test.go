@@ -67,10 +67,16 @@ func multusHandsOn(t *testing.T, w *world) {
 	n.homeAgain()
 }
 
-// has fails unless a pod has a VF with a GUID, by the interface's name.
+// has fails unless a pod has a VF with a GUID, by the interface's name, and its RDMA device.
 func (n *node) has(s *sandbox, ifname string, pci host.PCI, want string) {
 	n.t.Helper()
-	port, err := n.kernel.Port(n.t.Context(), s.ns, pci)
+	n.hasWithRDMA(s.ns, s, ifname, pci, want)
+}
+
+// hasWithRDMA is has with the RDMA device somewhere else.
+func (n *node) hasWithRDMA(rdma host.NetNS, s *sandbox, ifname string, pci host.PCI, want string) {
+	n.t.Helper()
+	port, err := n.kernel.Port(n.t.Context(), rdma, pci)
 	if g, perr := guid.Parse(want); err != nil || perr != nil || port.GUID != g || port.State != host.PortActive {
 		n.t.Errorf("%s: its port is %+v (%v), want GUID %s", ifname, port, err, want)
 	}

@@ -94,7 +94,8 @@ spec:
 	s := n.sandbox(pod, map[string][]host.PCI{infiniband: n.ib[:3]})
 	n.mustMultus(s, "ADD")
 	for i, e := range w.elements(pod) {
-		n.hasShared(s, fmt.Sprintf("net%d", i+1), n.ib[i], e.guid())
+		// Without rdmaIsolation, which a SriovIBNetwork cannot ask for, the RDMA device stays.
+		n.hasWithRDMA(host.Home, s, fmt.Sprintf("net%d", i+1), n.ib[i], e.guid())
 	}
 	if e := w.elements(pod); e[1].InfinibandGUID == "" || e[2].InfinibandGUID != w.only(0x403) {
 		t.Errorf("the GUIDs are not in the capability's field: %+v", e)
@@ -111,18 +112,6 @@ spec:
 	n.shown(s, "net1", "net2", "net3")
 	n.mustMultus(s, "DEL")
 	n.homeAgain()
-}
-
-// hasShared fails unless a pod has a VF's netdev, and the VF a GUID; its RDMA device stays at
-// home without rdmaIsolation, which a SriovIBNetwork cannot ask for.
-func (n *node) hasShared(s *sandbox, ifname string, pci host.PCI, want string) {
-	n.t.Helper()
-	if port, err := n.kernel.Port(n.t.Context(), host.Home, pci); err != nil || port.GUID.String() != want || port.State != host.PortActive {
-		n.t.Errorf("%s: its port is %+v (%v), want GUID %s", ifname, port, err, want)
-	}
-	if netdev, err := n.kernel.Netdev(n.t.Context(), s.ns, pci); err != nil || netdev.Name != ifname || !netdev.Up {
-		n.t.Errorf("%s: its netdev is %+v, %v", ifname, netdev, err)
-	}
 }
 
 func itsRoCENetworks(t *testing.T, w *world) {
