@@ -18,22 +18,23 @@ const (
 	plain = "plain" // a bar: nobody's business here
 )
 
-var shapes = map[string]string{
-	string(api.PodWaiting): wait, string(api.PodRefused): bad, string(api.PodConfigured): good,
-	string(api.PodIgnored): plain, string(api.PodLeaving): held,
-
-	string(api.Assigned): good, string(api.Held): held, // api.Leaving is a pod's too
-
-	string(api.Ours): good, string(api.Unclaimed): bad, string(api.Foreign): plain,
-
-	string(api.DriftMode): bad, string(api.DriftLeftover): bad, string(api.DriftUnread): wait,
-
-	// api.DriftMissing is what any part of a pod can be: on its way in.
-	string(api.Done): good, string(api.Unknown): wait, "failed": wait,
-
-	"ready": good, "not ready": bad, "not in the cluster": bad, "known": good, "not known": wait,
-	"works": good, "does not work": bad, "over": bad, "in sync": good, "differs": bad, "on its way": wait,
-	"yes": good, "no": bad, "ok": good, "missing": wait, "not reported": plain, "unknown partition": plain, "agrees": good,
+// shapeOf is the shape of a word. api.Leaving is also a pod's state, and api.DriftMissing
+// also a part of a pod that is on its way in.
+func shapeOf(word string) string {
+	switch word {
+	case string(api.PodConfigured), string(api.Assigned), string(api.Ours), string(api.Done),
+		"ready", "known", "works", "in sync", "yes", "ok", "agrees":
+		return good
+	case string(api.PodWaiting), string(api.DriftUnread), string(api.Unknown),
+		"failed", "not known", "on its way", "missing":
+		return wait
+	case string(api.PodRefused), string(api.Unclaimed), string(api.DriftMode), string(api.DriftLeftover),
+		"not ready", "not in the cluster", "does not work", "over", "differs", "no":
+		return bad
+	case string(api.PodLeaving), string(api.Held):
+		return held
+	}
+	return plain
 }
 
 // badge is the mark of a state, an outcome, a kind or a word.
@@ -53,9 +54,5 @@ func badge(state any) mark {
 	case api.Outcome:
 		word = string(s)
 	}
-	shape, ok := shapes[word]
-	if !ok {
-		shape = plain
-	}
-	return mark{Shape: shape, Word: word}
+	return mark{Shape: shapeOf(word), Word: word}
 }
