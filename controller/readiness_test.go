@@ -7,7 +7,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
 	"github.com/ibfabric/ibfabric/controller/ledger"
+	"github.com/ibfabric/ibfabric/guid"
 )
 
 // says is a node that calls itself Ready since a time.
@@ -59,5 +61,21 @@ func TestANodeThatCameBackAfterTheLastLookProvesNothing(t *testing.T) {
 	d.ready.look(says(now.Add(-time.Hour), "b"), now)
 	if d.nodeProved(&says(now.Add(-30*time.Minute), "b")[0], ledger.Row{GUID: 1, State: ledger.Held, Node: "node-a", BootID: "b"}) {
 		t.Error("it passes for one that never left")
+	}
+}
+
+// The clock was ahead when a former leader wrote, which then stopped cleanly.
+func TestANewLeaderHoldsNothingFromTheFuture(t *testing.T) {
+	d := newDesk(t)
+	held := v1alpha1.LedgerRow{
+		GUID: guid.GUID(1).String(), PodUID: "u", Namespace: "ns", Pod: "u", Interface: "net1", State: v1alpha1.Held,
+		Since: time.Now().AddDate(5, 0, 0).UTC().Format(time.RFC3339),
+	}
+	d.store.Client = apiOfLedgers{rows: []v1alpha1.LedgerRow{held}}
+	if err := d.loadLedger(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r, _ := d.ledger.Get(1); r.State != ledger.Held || r.Since.After(time.Now()) {
+		t.Errorf("it is %v since %s", r.State, r.Since)
 	}
 }
