@@ -25,6 +25,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -87,14 +88,13 @@ func serves(t testing.TB, port int, before []byte) (now []byte) {
 // spoil takes keys out of the Secret with the certificate.
 func (w *world) spoil(keys ...string) {
 	w.t.Helper()
-	var secret corev1.Secret
-	if err := w.api.Get(w.ctx(), client.ObjectKey{Namespace: w.ns, Name: "ibfabric-webhook-cert"}, &secret); err != nil {
-		w.t.Fatal(err)
-	}
-	for _, key := range keys {
-		delete(secret.Data, key)
-	}
-	if err := w.api.Update(w.ctx(), &secret); err != nil {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "ibfabric-webhook-cert"}}
+	err := rig.Edit(w.ctx(), w.api, secret, func(s *corev1.Secret) {
+		for _, key := range keys {
+			delete(s.Data, key)
+		}
+	})
+	if err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -203,13 +203,16 @@ func TestAMountedCertificateIsServedAndReadAgain(t *testing.T) {
 // trust puts a CA into the webhook configurations, as cert-manager does.
 func (w *world) trust(ca []byte) {
 	w.t.Helper()
-	var networks admissionregistrationv1.ValidatingWebhookConfiguration
-	var pods admissionregistrationv1.MutatingWebhookConfiguration
-	if err := errors.Join(w.api.Get(w.ctx(), client.ObjectKey{Name: networksHook}, &networks), w.api.Get(w.ctx(), client.ObjectKey{Name: podsHook}, &pods)); err != nil {
-		w.t.Fatal(err)
-	}
-	networks.Webhooks[0].ClientConfig.CABundle, pods.Webhooks[0].ClientConfig.CABundle = ca, ca
-	if err := errors.Join(w.api.Update(w.ctx(), &networks), w.api.Update(w.ctx(), &pods)); err != nil {
+	networks := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: networksHook}}
+	pods := &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: podsHook}}
+	err := errors.Join(
+		rig.Edit(w.ctx(), w.api, networks, func(c *admissionregistrationv1.ValidatingWebhookConfiguration) {
+			c.Webhooks[0].ClientConfig.CABundle = ca
+		}),
+		rig.Edit(w.ctx(), w.api, pods, func(c *admissionregistrationv1.MutatingWebhookConfiguration) {
+			c.Webhooks[0].ClientConfig.CABundle = ca
+		}))
+	if err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ibfabric/ibfabric/controller/admission"
 	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -35,6 +36,7 @@ func TestNobodyButTheControllerWritesWhatAPodSaysOfItsFabric(t *testing.T) {
 	for name, who := range map[string]client.Client{"a tenant": w.as("tenant"), "an administrator": w.api} {
 		t.Run(name, func(t *testing.T) {
 			pod := w.get("train")
+			pod.ResourceVersion = "" // kwok may not be done with it
 			refused(t, who.Update(w.ctx(), rewritten(pod, stolen)), anew)
 			refused(t, who.Status().Update(w.ctx(), rewritten(pod, stolen)), anew)
 			refused(t, who.Update(w.ctx(), rewritten(pod, "rail1")), anew)
@@ -62,9 +64,8 @@ func TestMultusTheNodeAndOwnersWriteWhatIsTheirs(t *testing.T) {
 	if err := multus.Status().Patch(w.ctx(), w.get("train"), status); err != nil {
 		t.Errorf("Multus: %v", err)
 	}
-	pod := w.get("train")
-	pod.Labels["job"], pod.Annotations["note"] = "llm", "mine"
-	if err := w.as("tenant").Update(w.ctx(), pod); err != nil {
+	note := func(p *corev1.Pod) { p.Labels["job"], p.Annotations["note"] = "llm", "mine" }
+	if err := rig.Edit(w.ctx(), w.as("tenant"), w.get("train"), note); err != nil {
 		t.Errorf("an owner's label and annotation: %v", err)
 	}
 }
@@ -73,8 +74,8 @@ func TestTheGateIsTheControllersToLift(t *testing.T) {
 	w := newWorldWithARail(t)
 	letGo := w.holdUFM()
 	pod := w.pod("train", "rail1")
-	pod.Spec.SchedulingGates = nil
-	refused(t, w.as("tenant").Update(w.ctx(), pod), "the scheduling gate of ibfabric is lifted by its controller")
+	ungate := func(p *corev1.Pod) { p.Spec.SchedulingGates = nil }
+	refused(t, rig.Edit(w.ctx(), w.as("tenant"), pod, ungate), "the scheduling gate of ibfabric is lifted by its controller")
 	letGo()
 	w.configured("train")
 	w.running("train")

@@ -7,12 +7,14 @@ import (
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
 	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -229,16 +231,11 @@ func TestARowBrokenUnderALeaderIsMended(t *testing.T) {
 	w.pod("a", "rail")
 	a := w.configured("a")[0]
 	name := types.NamespacedName{Namespace: w.ns, Name: w.ns + "-0x5-0"}
-	testbed.Eventually(t, "the row is broken", func() (bool, string) {
-		var l v1alpha1.Ledger
-		if err := w.api.Get(t.Context(), name, &l); err != nil {
-			return false, err.Error()
-		}
+	of := &v1alpha1.Ledger{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}
+	must(t, rig.Edit(t.Context(), w.api, of, func(l *v1alpha1.Ledger) {
 		l.Spec.Leader = "a person"
 		l.Spec.Rows[0].Pod, l.Spec.Rows[0].Since = "", "1970-01-01T00:00:05Z"
-		err := w.api.Update(t.Context(), &l)
-		return err == nil, fmt.Sprint(err)
-	})
+	}))
 	w.pod("b", "rail") // its row is written into the same object
 	b := w.configured("b")[0]
 	w.inUFM(0x5, a, b)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/ibfabric/ibfabric/controller/attach"
@@ -33,12 +34,7 @@ func (w *world) under(t *testing.T, name string, story func()) {
 // rewrite writes a pod's networks annotation, as its owner would.
 func (w *world) rewrite(pod, networks string) {
 	w.t.Helper()
-	testbed.Eventually(w.t, "the annotation of "+pod+" is written", func() (bool, string) {
-		p := w.get(pod)
-		p.Annotations = map[string]string{attach.NetworksAnnotation: networks}
-		err := w.api.Update(w.ctx(), p)
-		return err == nil, fmt.Sprint(err)
-	})
+	w.edit(pod, func(p *corev1.Pod) { p.Annotations = map[string]string{attach.NetworksAnnotation: networks} })
 }
 
 // fine makes one more pod of somebody who got everything right, and wants it served: the

@@ -19,6 +19,7 @@ import (
 
 	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
 	"github.com/ibfabric/ibfabric/pkey"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -56,10 +57,7 @@ func TestAClaimSurvivesItsLeaderAndWhatIsDoneToItByHand(t *testing.T) {
 	}
 
 	// A claim whose finalizer is taken away leaves nothing behind.
-	testbed.Eventually(t, "claim c has no finalizer", func() (bool, string) {
-		c.Finalizers = nil
-		return w.api.Update(w.ctx(), c) == nil || func() bool { c, _ = w.readClaim("c"); return false }(), ""
-	})
+	must(t, rig.Edit(w.ctx(), w.api, c, func(c *v1alpha1.PartitionClaim) { c.Finalizers = nil }))
 	w.deleteClaim("c")
 	w.claimGone(c)
 }

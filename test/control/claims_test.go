@@ -13,8 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
+
 	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
 	"github.com/ibfabric/ibfabric/controller/attach"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -186,8 +189,8 @@ func TestWhatAClaimMayCopy(t *testing.T) {
 	}
 	w.rawNetwork("missing", w.nad("gpu1").Spec.Config)
 	w.claimed("missing")
-	c.Spec.Networks = nil
-	if err := w.api.Update(w.ctx(), c); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "make another claim") {
+	other := func(c *v1alpha1.PartitionClaim) { c.Spec.Networks = nil }
+	if err := rig.Edit(w.ctx(), w.api, c, other); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "make another claim") {
 		t.Errorf("a claim could be changed: %v", err)
 	}
 }
@@ -207,9 +210,10 @@ func TestCopiesFollowTheirSourceForNewPods(t *testing.T) {
 	w.inUFM(p, g, n)
 	w.inUFM(0x20, n)
 
-	own := w.nad("train-gpu1") // what a tenant writes into it does not last
-	own.Spec.Config = strings.Replace(own.Spec.Config, p.String(), "0x6", 1)
-	if err := w.api.Update(w.ctx(), own); err != nil {
+	theft := func(n *nadv1.NetworkAttachmentDefinition) { // what a tenant writes into it does not last
+		n.Spec.Config = strings.Replace(n.Spec.Config, p.String(), "0x6", 1)
+	}
+	if err := rig.Edit(w.ctx(), w.api, w.nad("train-gpu1"), theft); err != nil {
 		t.Fatal(err)
 	}
 	testbed.Eventually(t, "the copy is as before", func() (bool, string) {

@@ -41,14 +41,11 @@ func annotated(format string, args ...any) func(*corev1.Pod) {
 // reannotate changes the annotations of a pod that is there, as its owner would.
 func (w *world) reannotate(name string, change func(map[string]string)) {
 	w.t.Helper()
-	testbed.Eventually(w.t, "the annotations of "+name+" are changed", func() (bool, string) {
-		pod := w.get(name)
-		if pod.Annotations == nil {
-			pod.Annotations = map[string]string{}
+	w.edit(name, func(p *corev1.Pod) {
+		if p.Annotations == nil {
+			p.Annotations = map[string]string{}
 		}
-		change(pod.Annotations)
-		err := w.api.Update(w.ctx(), pod) // a conflict: the controller was there first
-		return err == nil, fmt.Sprint(err)
+		change(p.Annotations)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/test/rig"
 )
 
 // pinned names a network and asks for a GUID by value.
@@ -36,9 +37,15 @@ func gated(names ...string) func(*corev1.Pod) {
 
 func (w *world) phase(name string, phase corev1.PodPhase) {
 	w.t.Helper()
-	pod := w.get(name)
-	pod.Status.Phase = phase
-	if err := w.api.Status().Update(w.ctx(), pod); err != nil {
+	if err := rig.EditStatus(w.ctx(), w.api, w.get(name), func(p *corev1.Pod) { p.Status.Phase = phase }); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// edit changes a pod, as its owner would.
+func (w *world) edit(name string, change func(*corev1.Pod)) {
+	w.t.Helper()
+	if err := rig.Edit(w.ctx(), w.api, w.get(name), change); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -57,13 +64,12 @@ func (w *world) unfinalize(name string) {
 
 func (w *world) nodeStatus(boot string, ready corev1.ConditionStatus) {
 	w.t.Helper()
-	var node corev1.Node
-	if err := w.api.Get(w.ctx(), client.ObjectKey{Name: w.ns}, &node); err != nil {
-		w.t.Fatal(err)
-	}
-	node.Status.NodeInfo.BootID = boot
-	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready, LastTransitionTime: metav1.Now()}}
-	if err := w.api.Status().Update(w.ctx(), &node); err != nil {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: w.ns}}
+	err := rig.EditStatus(w.ctx(), w.api, node, func(n *corev1.Node) {
+		n.Status.NodeInfo.BootID = boot
+		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready, LastTransitionTime: metav1.Now()}}
+	})
+	if err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -179,11 +179,7 @@ func TestPodsWithOtherGatesAreLeftUntilThoseAreGone(t *testing.T) {
 	if rows := w.rows(); len(rows) != 1 {
 		t.Errorf("the gated pod has a row: %v", rows)
 	}
-	pod := w.get("queued")
-	pod.Spec.SchedulingGates = pod.Spec.SchedulingGates[1:]
-	if err := w.api.Update(w.ctx(), pod); err != nil {
-		t.Fatal(err)
-	}
+	w.edit("queued", func(p *corev1.Pod) { p.Spec.SchedulingGates = p.Spec.SchedulingGates[1:] })
 	w.inUFM(0x5, g, w.configured("queued")[0])
 	if gates := w.get("queued").Spec.SchedulingGates; len(gates) != 0 {
 		t.Errorf("gates still stand: %v", gates)
@@ -239,11 +235,7 @@ func TestKubeVirtMayTakeTheAnnotationAway(t *testing.T) {
 	w.pod("vm", "rail1", func(p *corev1.Pod) { p.Finalizers = []string{"ibfabric.io/test"} })
 	g := w.configured("vm")[0]
 	w.phase("vm", corev1.PodRunning)
-	pod := w.get("vm")
-	pod.Annotations[attach.NetworksAnnotation] = `[{"name":"rail1"}]`
-	if err := w.api.Update(w.ctx(), pod); err != nil {
-		t.Fatal(err)
-	}
+	w.edit("vm", func(p *corev1.Pod) { p.Annotations[attach.NetworksAnnotation] = `[{"name":"rail1"}]` })
 	w.pod("b", "rail1")
 	b := w.configured("b")[0]
 	w.inUFM(0x5, g, b)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
 	"github.com/ibfabric/ibfabric/pkey"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 	"github.com/ibfabric/ibfabric/ufm/ufmsim"
 )
@@ -237,8 +238,8 @@ func TestWhatNoPartitionCanBeIsRefusedWithTheMend(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		part.Spec.PKey = p
-		if err := w.api.Update(w.ctx(), part); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "make another Partition") {
+		other := func(part *v1alpha1.Partition) { part.Spec.PKey = p }
+		if err := rig.Edit(w.ctx(), w.api, part, other); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "make another Partition") {
 			t.Errorf("%s: its pkey could be changed: %v", name, err)
 		}
 	}

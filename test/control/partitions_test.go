@@ -12,6 +12,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/pkey"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -54,14 +55,10 @@ func (w *world) readPartition(name string) (*v1alpha1.Partition, error) {
 // editPartition changes a Partition's spec, as its owner would.
 func (w *world) editPartition(name string, change func(*spec)) {
 	w.t.Helper()
-	testbed.Eventually(w.t, "partition "+name+" is edited", func() (bool, string) {
-		part, err := w.readPartition(name)
-		if err == nil {
-			change(&part.Spec)
-			err = w.api.Update(w.ctx(), part) // a conflict: the controller wrote its status
-		}
-		return err == nil, fmt.Sprint(err)
-	})
+	part := &v1alpha1.Partition{ObjectMeta: metav1.ObjectMeta{Name: w.named(name)}}
+	if err := rig.Edit(w.ctx(), w.api, part, func(p *v1alpha1.Partition) { change(&p.Spec) }); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // dropPartition asks for a Partition's end; its finalizer says when.

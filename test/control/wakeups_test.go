@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/pkey"
@@ -113,11 +115,7 @@ func TestAnAnnotationThatIsTakenAwayLeaksNothing(t *testing.T) {
 	w.start()
 	w.pod("a", "rail1")
 	g := w.configured("a")[0]
-	pod := w.get("a")
-	delete(pod.Annotations, attach.NetworksAnnotation)
-	if err := w.api.Update(w.ctx(), pod); err != nil {
-		t.Fatal(err)
-	}
+	w.edit("a", func(p *corev1.Pod) { delete(p.Annotations, attach.NetworksAnnotation) })
 	w.pod("b", "rail1")
 	b := w.configured("b")[0]
 	w.inUFM(0x5, g, b)

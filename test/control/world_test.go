@@ -12,6 +12,7 @@ import (
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,6 +22,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/pkey"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 	"github.com/ibfabric/ibfabric/ufm/ufmsim"
 )
@@ -125,19 +127,20 @@ func (w *world) network(name, pkeyText string, annotations ...string) {
 func (w *world) rawNetwork(name, config string, annotations ...string) {
 	w.t.Helper()
 	nad := &nadv1.NetworkAttachmentDefinition{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name}}
-	key := client.ObjectKeyFromObject(nad)
-	exists := w.api.Get(w.ctx(), key, nad) == nil
-	nad.Labels = map[string]string{"fabric": w.ns}
-	nad.Annotations = map[string]string{}
-	for i := 0; i+1 < len(annotations); i += 2 {
-		nad.Annotations[annotations[i]] = annotations[i+1]
+	says := func(n *nadv1.NetworkAttachmentDefinition) {
+		n.Labels = map[string]string{"fabric": w.ns}
+		n.Annotations = map[string]string{}
+		for i := 0; i+1 < len(annotations); i += 2 {
+			n.Annotations[annotations[i]] = annotations[i+1]
+		}
+		n.Spec.Config = config
 	}
-	nad.Spec.Config = config
-	write := func() error { return w.api.Create(w.ctx(), nad) }
-	if exists {
-		write = func() error { return w.api.Update(w.ctx(), nad) }
+	err := rig.Edit(w.ctx(), w.api, nad, says)
+	if apierrors.IsNotFound(err) {
+		says(nad)
+		err = w.api.Create(w.ctx(), nad)
 	}
-	if err := write(); err != nil {
+	if err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller/multus"
 	"github.com/ibfabric/ibfabric/deploy"
 	"github.com/ibfabric/ibfabric/test/programs"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -93,8 +94,8 @@ func TestWithoutTheKindOnSaysWhatToDoAndAutoWaitsForIt(t *testing.T) {
 func (w *world) serve(yes bool) {
 	w.t.Helper()
 	crd := w.crd()
-	crd.Spec.Versions[0].Served = yes
-	if err := w.api.Update(w.t.Context(), &crd); err != nil {
+	serve := func(c *apiextensionsv1.CustomResourceDefinition) { c.Spec.Versions[0].Served = yes }
+	if err := rig.Edit(w.t.Context(), w.api, &crd, serve); err != nil {
 		w.t.Fatal(err)
 	}
 	u := &unstructured.UnstructuredList{}

@@ -8,10 +8,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/controller/multus"
+	"github.com/ibfabric/ibfabric/test/rig"
 )
 
 const rail = `{cniType: ib-sriov, disableIPAM: true, ibsriov: {resourceName: spidernet.io/gpu1sriov, pkey: "0x1000"}}`
@@ -119,9 +121,8 @@ func TestLabelsOfAConfigAreItsNetworksBesideThoseOfOthers(t *testing.T) {
 	w.start("")
 	label := func(labels map[string]string) {
 		t.Helper()
-		u := w.config("rail", rail)
-		u.SetLabels(labels)
-		if err := w.api.Update(t.Context(), u); err != nil {
+		set := func(u *unstructured.Unstructured) { u.SetLabels(labels) }
+		if err := rig.Edit(t.Context(), w.api, w.config("rail", rail), set); err != nil {
 			t.Fatal(err)
 		}
 	}

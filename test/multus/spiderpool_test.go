@@ -10,9 +10,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/controller/multus"
+	"github.com/ibfabric/ibfabric/test/rig"
 )
 
 func labelled(name string) (*metav1.LabelSelector, corev1.PodTemplateSpec) {
@@ -69,8 +71,10 @@ const (
 func (w *world) bySpiderpool(name string) *nadv1.NetworkAttachmentDefinition {
 	w.t.Helper()
 	u := w.config(name, pools, "cni.spidernet.io/rdma-resource-inject", "gpu")
-	u.SetLabels(map[string]string{"cni.spidernet.io/rdma-resource-inject": "gpu"}) // as its webhook does
-	if err := w.api.Update(w.t.Context(), u); err != nil {
+	label := func(u *unstructured.Unstructured) { // as its webhook does
+		u.SetLabels(map[string]string{"cni.spidernet.io/rdma-resource-inject": "gpu"})
+	}
+	if err := rig.Edit(w.t.Context(), w.api, u, label); err != nil {
 		w.t.Fatal(err)
 	}
 	yes := true

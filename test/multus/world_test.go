@@ -120,22 +120,22 @@ func (w *world) config(name, spec string, annotations ...string) *unstructured.U
 	w.t.Helper()
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(multus.GVR().GroupVersion().WithKind(multus.Kind))
-	err := w.api.Get(w.t.Context(), types.NamespacedName{Namespace: w.ns, Name: name}, u)
-	write := func() error { return w.api.Update(w.t.Context(), u) }
-	if apierrors.IsNotFound(err) {
-		write = func() error { return w.api.Create(w.t.Context(), u) }
-	} else if err != nil {
-		w.t.Fatal(err)
-	}
+	u.SetNamespace(w.ns)
+	u.SetName(name)
 	var values map[string]any
 	if err := yaml.Unmarshal([]byte(spec), &values); err != nil {
 		w.t.Fatal(err)
 	}
-	u.SetNamespace(w.ns)
-	u.SetName(name)
-	u.Object["spec"] = values
-	u.SetAnnotations(pairs(annotations))
-	if err := write(); err != nil {
+	says := func(u *unstructured.Unstructured) {
+		u.Object["spec"] = values
+		u.SetAnnotations(pairs(annotations))
+	}
+	err := rig.Edit(w.t.Context(), w.api, u, says)
+	if apierrors.IsNotFound(err) {
+		says(u)
+		err = w.api.Create(w.t.Context(), u)
+	}
+	if err != nil {
 		w.t.Fatal(err)
 	}
 	return u
@@ -195,12 +195,9 @@ func (w *world) goes(name string) {
 // edit changes a NAD as a person would.
 func (w *world) edit(name string, change func(*nadv1.NetworkAttachmentDefinition)) {
 	w.t.Helper()
-	testbed.Eventually(w.t, "network "+name+" is edited", func() (bool, string) {
-		nad := w.nad(name)
-		change(nad)
-		err := w.api.Update(w.t.Context(), nad)
-		return err == nil, fmt.Sprint(err)
-	})
+	if err := rig.Edit(w.t.Context(), w.api, w.nad(name), change); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // events are the Kubernetes Events on a config, as reason and message.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/test/programs"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -199,13 +200,8 @@ func (w *world) replicas(deployment string, n int32) {
 
 func (w *world) edit(deployment string, edit func(*appsv1.Deployment)) {
 	w.t.Helper()
-	var d appsv1.Deployment
-	err := w.api.Get(w.t.Context(), client.ObjectKey{Namespace: w.ns, Name: deployment}, &d)
-	if err == nil {
-		edit(&d)
-		err = w.api.Update(w.t.Context(), &d)
-	}
-	if err != nil {
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: deployment}}
+	if err := rig.Edit(w.t.Context(), w.api, d, edit); err != nil {
 		w.t.Fatal(err)
 	}
 }

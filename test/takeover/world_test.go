@@ -18,6 +18,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 	"github.com/ibfabric/ibfabric/ufm/ufmsim"
 )
@@ -131,8 +132,8 @@ func (w *world) delete(names ...string) {
 func (w *world) setPhase(phase corev1.PodPhase, pods ...corev1.Pod) {
 	w.t.Helper()
 	for i := range pods {
-		pods[i].Status.Phase = phase
-		if err := w.api.Status().Update(w.t.Context(), &pods[i]); err != nil {
+		err := rig.EditStatus(w.t.Context(), w.api, &pods[i], func(p *corev1.Pod) { p.Status.Phase = phase })
+		if err != nil {
 			w.t.Fatal(err)
 		}
 	}
