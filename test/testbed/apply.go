@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/discovery"
@@ -42,7 +43,7 @@ func newApplier(config *rest.Config) (*applier, error) {
 
 // Apply writes the objects of a YAML text with several documents by server-side apply, as
 // `kubectl apply --server-side --force-conflicts` does, in their order. After a
-// CustomResourceDefinition it waits until objects of the new kind can be written.
+// CustomResourceDefinition it waits until objects of the new kind can be written, and found.
 func (c *Cluster) Apply(ctx context.Context, text []byte) error {
 	documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
 	for n := 1; ; n++ {
@@ -94,6 +95,30 @@ func (a *applier) apply(ctx context.Context, object *unstructured.Unstructured) 
 	}
 	if err := established(ctx, client, object.GetName()); err != nil {
 		return fail(err)
+	}
+	if err := a.discovered(ctx, object); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// discovered waits until discovery has the kinds of a CustomResourceDefinition: it follows a
+// moment late, and whoever asked it before would not find them.
+func (a *applier) discovered(ctx context.Context, object *unstructured.Unstructured) error {
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, crd); err != nil {
+		return err
+	}
+	a.mapper.Reset() // it may remember one of that name that went
+	for _, version := range crd.Spec.Versions {
+		if !version.Served {
+			continue
+		}
+		kind := &unstructured.Unstructured{}
+		kind.SetGroupVersionKind(schema.GroupVersionKind{Group: crd.Spec.Group, Version: version.Name, Kind: crd.Spec.Names.Kind})
+		if _, err := a.mapping(ctx, kind); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
@@ -56,6 +57,18 @@ func (c *Cluster) CreatePod(t testing.TB, namespace, name string, edit ...func(*
 		t.Fatalf("creating pod %s/%s: %v", pod.Namespace, pod.Name, err)
 	}
 	return made
+}
+
+// Allowed waits until a user, by itself or as one of groups, may do that: roles count a moment
+// after they are written. The role that a test writes last is the one to ask about.
+func (c *Cluster) Allowed(t testing.TB, user string, groups []string, that authorizationv1.SubjectAccessReviewSpec) {
+	t.Helper()
+	that.User, that.Groups = user, groups
+	Eventually(t, user+" has its rights", func() (bool, string) {
+		review := &authorizationv1.SubjectAccessReview{Spec: that}
+		answer, err := c.client.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), review, metav1.CreateOptions{})
+		return err == nil && answer.Status.Allowed, fmt.Sprint(answer, err)
+	})
 }
 
 // InstallNADCRD installs the CustomResourceDefinition of NetworkAttachmentDefinition.
