@@ -52,18 +52,21 @@ func TestAThousandGatedPodsGetTheirGUIDsAndThenTheirNodes(t *testing.T) {
 	}
 	made := time.Since(begin)
 	var list corev1.PodList
-	testbed.Eventually(t, "all pods run", func() (bool, string) {
-		if err := w.api.List(w.ctx(), &list, client.InNamespace(w.ns)); err != nil {
-			return false, err.Error()
-		}
-		running := 0
-		for i := range list.Items {
-			if p := &list.Items[i]; p.Spec.NodeName != "" && p.Status.Phase == corev1.PodRunning {
-				running++
+	// How long they need is the machine's: what counts is that it gets on.
+	for done, running := 0, 0; done < pods; done = running {
+		testbed.Eventually(t, "more pods run", func() (bool, string) {
+			if err := w.api.List(w.ctx(), &list, client.InNamespace(w.ns)); err != nil {
+				return false, err.Error()
 			}
-		}
-		return running == pods, fmt.Sprintf("%d of %d run", running, pods)
-	})
+			running = 0
+			for i := range list.Items {
+				if p := &list.Items[i]; p.Spec.NodeName != "" && p.Status.Phase == corev1.PodRunning {
+					running++
+				}
+			}
+			return running >= min(done+100, pods), fmt.Sprintf("%d of %d run", running, pods)
+		})
+	}
 	t.Logf("%d pods made in %.1f s, all running after %.1f s", pods, made.Seconds(), time.Since(begin).Seconds())
 	w.eachHasItsOwn(list.Items, pods)
 }
