@@ -10,10 +10,12 @@ import (
 	"testing"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/test/programs"
 	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
@@ -36,6 +38,15 @@ func (w *world) install() {
 	if err := rig.InstallAdmission(w.ctx(), w.bed, w.ns, w.port, edit); err != nil {
 		w.t.Fatal(err)
 	}
+	w.may(w.account(), w.ns, "create", "secrets") // without which a controller ends
+}
+
+// may waits until somebody has a right that was just granted.
+func (w *world) may(user, namespace, verb, resource string) {
+	w.t.Helper()
+	w.bed.Allowed(w.t, user, nil, authorizationv1.SubjectAccessReviewSpec{
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Resource: resource},
+	})
 }
 
 // secondFabrics are the manifests as docs/tenancy.md has them changed for a second fabric.
@@ -54,8 +65,10 @@ func (w *world) service() string {
 	return networksHook
 }
 
-// uninstall takes away what would be in the next test's way.
+// uninstall takes away what would be in the next test's way, and waits until the API server
+// goes by it no more.
 func (w *world) uninstall() {
+	w.t.Helper()
 	api := w.bed.Client().AdmissionregistrationV1()
 	ctx, none := context.Background(), metav1.DeleteOptions{} // the test's own has ended
 	for _, service := range []string{networksHook, secondHook} {
@@ -68,6 +81,13 @@ func (w *world) uninstall() {
 		_ = api.ValidatingAdmissionPolicyBindings().Delete(ctx, name, none)
 		_ = api.ValidatingAdmissionPolicies().Delete(ctx, name, none)
 	}
+	testbed.Eventually(w.t, "nobody is asked about networks and pods", func() (bool, string) {
+		network := w.nad("probe", infiniBand("0x8001"), nil)
+		pod := w.draft("probe", pinned("nothing", "02:00:00:00:00:00:00:01"), gatedBy("ibfabric.io/nobodys"))
+		marked := w.draft("marked", pinned("nothing", "02:00:00:00:00:00:00:01"))
+		err := errors.Join(w.api.Create(ctx, network, client.DryRunAll), w.api.Create(ctx, pod, client.DryRunAll), w.api.Create(ctx, marked, client.DryRunAll))
+		return err == nil, fmt.Sprint(err)
+	})
 }
 
 // point lets the webhooks be called at another port, as a Service leads to another replica.
@@ -86,6 +106,7 @@ func (w *world) point(port int) {
 		err = errors.Join(w.api.Update(w.ctx(), &networks), w.api.Update(w.ctx(), &pods))
 		return err == nil, fmt.Sprint(err)
 	})
+	w.judged()
 }
 
 // account is the user that the shipped manifests know the controller as.
@@ -100,7 +121,7 @@ func (w *world) start(flags ...string) *programs.Process {
 }
 
 // startOn runs a controller under its own account, with no right that is not listed here or
-// in the manifests.
+// in the manifests. Its lease outlasts a busy machine's pauses: one that cannot renew it ends.
 func (w *world) startOn(port int, flags ...string) *programs.Process {
 	w.t.Helper()
 	kubeconfig, err := w.bed.KubeconfigFor(w.account(), "system:serviceaccounts", "system:serviceaccounts:"+w.ns)
@@ -117,7 +138,7 @@ func (w *world) startOn(port int, flags ...string) *programs.Process {
 			"--admission", fmt.Sprintf("--webhook-port=%d", port), "--webhook-service=" + w.service(),
 			"--fabric=" + w.ns, "--network-selector=fabric=" + w.ns, "--namespace=" + w.ns,
 			"--health-address=0", "--console-address=0", "--sync-period=1s", "--hold=1h", "--log-level=debug",
-			"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms", "--ufm-timeout=3s",
+			"--lease-duration=10s", "--lease-renew=8s", "--lease-retry=300ms", "--ufm-timeout=3s",
 		}, flags...),
 		Env: []string{
 			"KUBECONFIG=" + kubeconfig, "UFM_USERNAME=admin", "UFM_PASSWORD=secret", "UFM_ADDRESS=" + host,
@@ -135,19 +156,31 @@ func (w *world) startOn(port int, flags ...string) *programs.Process {
 // open waits until both webhooks answer, which the policies in the API server follow.
 func (w *world) open() {
 	w.t.Helper()
-	testbed.Eventually(w.t, "the networks' webhook answers", func() (bool, string) {
-		err := w.api.Create(w.ctx(), w.nad("probe", infiniBand("0x8001"), nil), client.DryRunAll)
-		return err != nil && strings.Contains(err.Error(), "denied the request"), fmt.Sprint(err)
-	})
+	w.judged()
 	w.policed()
 	w.network("probe-network", "0x7000")
 }
 
-// policed waits until the policy of pods is in force.
+// judged waits until the networks' webhook answers.
+func (w *world) judged() {
+	w.t.Helper()
+	testbed.Eventually(w.t, "the networks' webhook answers", func() (bool, string) {
+		err := w.api.Create(w.ctx(), w.nad("probe", infiniBand("0x8001"), nil), client.DryRunAll)
+		return err != nil && strings.Contains(err.Error(), "denied the request"), fmt.Sprint(err)
+	})
+}
+
+// policed waits until the policies of pods and of bindings are in force.
 func (w *world) policed() {
 	w.t.Helper()
 	testbed.Eventually(w.t, "the policy of pods is in force", func() (bool, string) {
 		err := w.api.Create(w.ctx(), w.draft("probe", `[{"name":"nothing","infiniband-guid":"02:00:00:00:00:00:00:01"}]`), client.DryRunAll)
+		return err != nil && strings.Contains(err.Error(), "ValidatingAdmissionPolicy"), fmt.Sprint(err)
+	})
+	testbed.Eventually(w.t, "the policy of bindings is in force", func() (bool, string) {
+		binding := bindingOf(w.ns, "probe")
+		binding.Annotations = map[string]string{attach.NetworksAnnotation: "rail1"}
+		err := w.api.SubResource("binding").Create(w.ctx(), w.draft("probe", ""), binding) // there is no such pod
 		return err != nil && strings.Contains(err.Error(), "ValidatingAdmissionPolicy"), fmt.Sprint(err)
 	})
 }
@@ -189,6 +222,7 @@ func (w *world) grant(user string, rules []rbacv1.PolicyRule) {
 			w.t.Fatal(err)
 		}
 	}
+	w.may(user, "", rules[0].Verbs[0], rules[0].Resources[0])
 }
 
 // showLogs prints the end of what the controllers said when the test failed.

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -195,6 +196,12 @@ func TestAPodWhoseNetworkTurnsOutToBeAnotherGoesOn(t *testing.T) {
 	if err := rig.Edit(w.ctx(), w.api, w.nad("rail1", "", nil), bridge); err != nil {
 		t.Fatal(err)
 	}
+	// The webhook and the controller have one cache of networks, and another one of pods.
+	testbed.Eventually(t, "the controller knows the bridge", func() (bool, string) {
+		probe := w.draft("probe", "rail1")
+		err := w.api.Create(w.ctx(), probe, client.DryRunAll)
+		return err == nil && !w.isGated(probe), fmt.Sprint(err)
+	})
 	w.admit("queued")
 	w.running("queued")
 }

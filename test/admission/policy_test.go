@@ -144,12 +144,11 @@ func TestASchedulerThatIsNamedMaySendAPodsNetworksAlong(t *testing.T) {
 	w.pod("train", "rail1", byVolcano)
 	refused(t, bind("train"), "belongs into schedulers of the policy ibfabric-bindings")
 
-	var policy admissionregistrationv1.ValidatingAdmissionPolicy
-	if err := w.api.Get(w.ctx(), types.NamespacedName{Name: "ibfabric-bindings"}, &policy); err != nil {
-		t.Fatal(err)
-	}
-	policy.Spec.Variables[0].Expression = "['" + volcano + "']"
-	if err := w.api.Update(w.ctx(), &policy); err != nil {
+	policy := &admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "ibfabric-bindings"}}
+	err := rig.Edit(w.ctx(), w.api, policy, func(p *admissionregistrationv1.ValidatingAdmissionPolicy) {
+		p.Spec.Variables[0].Expression = "['" + volcano + "']" // the cluster says in its status what it thinks of it
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	before := w.configured("train")

@@ -107,8 +107,14 @@ func changesUnder(beside string, change func(*nadv1.NetworkAttachmentDefinition)
 		pod := x.thief(name, x.say(`[{"name":"`+beside+`"},{"name":"`+name+`","cni-args":{"guid":"GUID"`+strings.Join(says, "")+`}}]`))
 		testbed.Eventually(x.t, "the pod stands at the gate", func() (bool, string) {
 			err := x.bob.Create(x.ctx(), pod.DeepCopy())
-			return client.IgnoreAlreadyExists(err) == nil, ""
+			return client.IgnoreAlreadyExists(err) == nil, fmt.Sprint(err)
 		})
+		if err := x.api.Get(x.ctx(), client.ObjectKeyFromObject(pod), pod); err != nil {
+			return err
+		}
+		if x.isGated(pod) { // else it may be looked at first when its network is another already
+			x.told(x.t, name, anotherPods)
+		}
 		nad := x.netOf(x.b, name, "")
 		if err := x.api.Get(x.ctx(), client.ObjectKeyFromObject(nad), nad); err != nil {
 			return err

@@ -157,6 +157,7 @@ func (x *tenants) tenant(name string, rules []rbacv1.PolicyRule) client.Client {
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
 	})
+	x.may(user, x.b, "create", "pods")
 	return x.clientOf(file)
 }
 
@@ -185,7 +186,7 @@ func (x *tenants) unharmed() {
 }
 
 // told waits for an Event about a pod of b that says something.
-func (x *tenants) told(t *testing.T, pod, says string) {
+func (x *tenants) told(t testing.TB, pod, says string) {
 	t.Helper()
 	testbed.Eventually(t, "pod "+pod+" is told "+says, func() (bool, string) {
 		var list corev1.EventList
