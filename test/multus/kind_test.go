@@ -46,7 +46,9 @@ func (w *world) removeKind() {
 		w.t.Error(err)
 	}
 	testbed.Eventually(w.t, "the kind goes", func() (bool, string) {
-		return apierrors.IsNotFound(w.api.Get(ctx, types.NamespacedName{Name: crdName}, &apiextensionsv1.CustomResourceDefinition{})), ""
+		err := w.api.Get(ctx, types.NamespacedName{Name: crdName}, &apiextensionsv1.CustomResourceDefinition{})
+		served, servedErr := multus.Served(ctx, w.rig.Bed.Client().Discovery()) // which is what a controller asks
+		return apierrors.IsNotFound(err) && !served && servedErr == nil, fmt.Sprint(err, served, servedErr)
 	})
 }
 
@@ -98,6 +100,12 @@ func (w *world) serve(yes bool) {
 	if err := rig.Edit(w.t.Context(), w.api, &crd, serve); err != nil {
 		w.t.Fatal(err)
 	}
+	w.isServed(yes)
+}
+
+// isServed waits until the test's own client finds the kind, or does not.
+func (w *world) isServed(yes bool) {
+	w.t.Helper()
 	u := &unstructured.UnstructuredList{}
 	u.SetGroupVersionKind(multus.GVR().GroupVersion().WithKind(multus.Kind))
 	testbed.Eventually(w.t, fmt.Sprintf("the kind is served: %t", yes), func() (bool, string) {
@@ -111,6 +119,7 @@ func (w *world) install() *programs.Process {
 	started := len(w.lines("controller.started"))
 	p := w.start("", "--multus-configs=auto", "--install-crds")
 	w.logged("controller.started", started+1)
+	w.isServed(true)
 	return p
 }
 

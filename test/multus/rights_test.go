@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -57,6 +58,9 @@ func (w *world) accountWith(rules []rbacv1.PolicyRule) (kubeconfig string) {
 			w.t.Fatal(err)
 		}
 	}
+	w.rig.Bed.Allowed(w.t, user, nil, authorizationv1.SubjectAccessReviewSpec{
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "list", Resource: "nodes"},
+	})
 	kubeconfig, err := w.rig.Bed.KubeconfigFor(user)
 	if err != nil {
 		w.t.Fatal(err)

@@ -72,9 +72,10 @@ func (w *world) leaveNothing() {
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(multus.GVR().GroupVersion().WithKind(multus.Kind))
 	for _, kind := range []client.Object{u, &nadv1.NetworkAttachmentDefinition{}} {
-		if err := w.api.DeleteAllOf(context.Background(), kind, client.InNamespace(w.ns)); client.IgnoreNotFound(err) != nil {
-			w.t.Error(err)
-		}
+		testbed.Eventually(w.t, "the test's objects go", func() (bool, string) { // a test may have made their kind anew
+			err := w.api.DeleteAllOf(context.Background(), kind, client.InNamespace(w.ns))
+			return client.IgnoreNotFound(err) == nil, fmt.Sprint(err)
+		})
 	}
 }
 
