@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -183,6 +184,17 @@ func (w *world) account(name string, role []rbacv1.PolicyRule, verb string, urls
 		must(err)
 		_, err = c.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: wide}, Subjects: subject, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: wide}}, metav1.CreateOptions{})
 		must(err)
+	}
+	account := "system:serviceaccount:" + w.ns + ":" + name
+	for _, r := range role {
+		w.bed.Allowed(w.t, account, nil, authorizationv1.SubjectAccessReviewSpec{
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: w.ns, Verb: r.Verbs[0], Group: r.APIGroups[0], Resource: r.Resources[0]},
+		})
+	}
+	for _, url := range urls {
+		w.bed.Allowed(w.t, account, nil, authorizationv1.SubjectAccessReviewSpec{
+			NonResourceAttributes: &authorizationv1.NonResourceAttributes{Verb: verb, Path: url},
+		})
 	}
 	w.mu.Lock()
 	w.tokens = append(w.tokens, token.Status.Token)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -118,21 +119,22 @@ func TestTheGuardNeedsTwoNarrowPermissions(t *testing.T) {
 	ours.says("leader.adopted")
 }
 
-// leaseTime is shorter than the minute of ib-kubernetes, which would be the tests'.
-const leaseTime = 2 * time.Second
+// leaseTime is shorter than the minute of ib-kubernetes, which would be the tests', and longer
+// than a busy machine's pauses.
+const leaseTime = 5 * time.Second
 
 // elect holds the lease of ib-kubernetes as its leader does, until it retires in order.
 func (w *world) elect() (retire func()) {
 	w.t.Helper()
 	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, w.ns, "ib-kubernetes-leader",
-		resourcelock.ResourceLockConfig{Identity: "node-1_uid"}, w.bed.Config(), time.Second)
+		resourcelock.ResourceLockConfig{Identity: "node-1_uid"}, w.bed.Config(), leaseTime-time.Second)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	leads := make(chan struct{})
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: lock, ReleaseOnCancel: true,
-		LeaseDuration: leaseTime, RenewDeadline: 1500 * time.Millisecond, RetryPeriod: 500 * time.Millisecond,
+		LeaseDuration: leaseTime, RenewDeadline: leaseTime - time.Second, RetryPeriod: 500 * time.Millisecond,
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(context.Context) { close(leads) },
 			OnStoppedLeading: func() {},
@@ -185,4 +187,9 @@ func (w *world) grant(name string, rules ...rbacv1.PolicyRule) {
 		}
 		w.t.Cleanup(func() { w.gone(o) })
 	}
+	that := authorizationv1.ResourceAttributes{Verb: rules[0].Verbs[0], Group: rules[0].APIGroups[0], Resource: rules[0].Resources[0]}
+	for _, name := range rules[0].ResourceNames {
+		that.Name = name
+	}
+	w.bed.Allowed(w.t, "ibfabric", []string{w.ns}, authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: &that})
 }

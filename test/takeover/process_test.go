@@ -43,7 +43,8 @@ func (w *world) ibfabricWith(flags []string, more ...string) *process {
 		Program: shared.Rig(w.t).Program(), Env: append(w.settings(w.ours), more...),
 		Args: append([]string{
 			"--health-address=" + health, "--sync-period=1s", "--hold=1h", "--log-level=debug",
-			"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms", "--ufm-timeout=3s",
+			// The lease outlasts a busy machine's pauses: one that cannot renew it ends.
+			"--lease-duration=10s", "--lease-renew=8s", "--lease-retry=300ms", "--ufm-timeout=3s",
 		}, flags...),
 	})
 	p.health = health
