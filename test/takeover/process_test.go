@@ -3,7 +3,6 @@ package takeover
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/ibfabric/ibfabric/test/peers"
 	"github.com/ibfabric/ibfabric/test/programs"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -38,7 +38,7 @@ func (w *world) ibfabric(more ...string) *process {
 // ibfabricWith starts it with flags and variables besides.
 func (w *world) ibfabricWith(flags []string, more ...string) *process {
 	w.t.Helper()
-	health := freeAddress(w.t)
+	health := fmt.Sprintf("127.0.0.1:%d", rig.FreePort(w.t))
 	p := w.start(programs.Command{
 		Program: shared.Rig(w.t).Program(), Env: append(w.settings(w.ours), more...),
 		Args: append([]string{
@@ -86,15 +86,6 @@ func (w *world) start(c programs.Command) *process {
 		}
 	})
 	return &process{Process: run, t: w.t}
-}
-
-func freeAddress(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // stop ends the process as Kubernetes would.
