@@ -80,9 +80,10 @@ func TestAFabricFromItsFirstPodToItsNextLeader(t *testing.T) {
 			r := w.as(viewer, "explain", "b") // in the namespace of the context
 			return r.code == 1 && strings.Contains(r.out, "rail9 does not exist"), r.out + r.err
 		})
-		if r := w.as(viewer, "pods", "--state", "waiting"); r.code != 0 || !strings.Contains(r.out, " b ") || strings.Contains(r.out, " a ") {
-			t.Errorf("%+v", r)
-		}
+		testbed.Eventually(t, "the list shows it", func() (bool, string) { // a list may be a second old
+			r := w.as(viewer, "pods", "--state", "waiting")
+			return r.code == 0 && strings.Contains(r.out, " b ") && !strings.Contains(r.out, " a "), r.out + r.err
+		})
 		if r := w.as(viewer, "explain", "nobody"); r.code != 4 {
 			t.Errorf("%+v", r)
 		}

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -113,10 +114,11 @@ func TestTheProxyShowsTheConsole(t *testing.T) {
 	if code, _ := get(stranger, api.PathOverview); code != http.StatusUnauthorized {
 		t.Errorf("who has not the key gets %d", code)
 	}
-	var o api.Overview
-	if code, text := get(browser, api.PathOverview); code != http.StatusOK || json.Unmarshal(text, &o) != nil || o.Fabric != w.ns {
-		t.Errorf("%d %s", code, text)
-	}
+	testbed.Eventually(t, "the overview is shown", func() (bool, string) { // a console is found a moment before its replica leads
+		var o api.Overview
+		code, text := get(browser, api.PathOverview)
+		return code == http.StatusOK && json.Unmarshal(text, &o) == nil && o.Fabric == w.ns, fmt.Sprintf("%d %s", code, text)
+	})
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
