@@ -176,6 +176,7 @@ func (w *world) nothingDone(leaver guid.GUID, left map[guid.GUID]bool, stay []gu
 	if row := w.rows()[leaver.String()]; row.State != v1alpha1.Assigned {
 		w.t.Errorf("%s was held while nobody could see whether it is out: %+v", leaver, row)
 	}
+	came := w.elements(comes)[0] // before UFM is looked at: it may be let in meanwhile
 	have := w.members(0x5)
 	for _, g := range stay {
 		if !slices.Contains(have, g) {
@@ -189,8 +190,8 @@ func (w *world) nothingDone(leaver guid.GUID, left map[guid.GUID]bool, stay []gu
 			}
 		}
 	}
-	if e := w.elements(comes)[0]; e.Configured && !slices.Contains(have, e.GUID) {
-		w.t.Errorf("%s was let go on with %s, which UFM does not have", comes, e.GUID)
+	if came.Configured && !slices.Contains(have, came.GUID) {
+		w.t.Errorf("%s was let go on with %s, which UFM does not have", comes, came.GUID)
 	}
 }
 

@@ -80,10 +80,10 @@ func TestPartitionsWithoutAPKeyAreGivenFreeOnes(t *testing.T) {
 
 func TestAPartitionWithoutAPKeyIsToldThatThereIsNoRange(t *testing.T) {
 	w := newWorld(t)
+	w.on("rail1", "one") // or the pod may be told first that it is missing, and of Events of one reason the first text stays
 	w.start()
 	w.partition("one", spec{Namespaces: toAll()})
 	w.stands("one", v1alpha1.ConditionReady, metav1.ConditionFalse, "--pkey-range")
-	w.on("rail1", "one")
 	w.pod("a", "rail1")
 	w.event("a", "FabricWaiting", "kubectl describe partition "+w.named("one"))
 }

@@ -144,7 +144,7 @@ func TestRule4AGUIDIsHeldUntilUFMWasSeenWithoutItAndTheHoldIsOver(t *testing.T) 
 func TestRule4AnAddThatWasGivenUpIsUndoneBeforeTheHoldCounts(t *testing.T) {
 	w := newWorld(t)
 	w.network("rail1", "0x5")
-	if _, err := w.sim.Inject(ufmsim.Fault{Kind: ufmsim.FaultLate, Op: ufmsim.OpAdd, Count: 1, Delay: 8 * time.Second}); err != nil {
+	if _, err := w.sim.Inject(ufmsim.Fault{Kind: ufmsim.FaultLate, Op: ufmsim.OpAdd, Count: 1, Delay: 20 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.sim.Inject(ufmsim.Fault{Kind: ufmsim.FaultStatus, Op: ufmsim.OpAdd, Status: 503}); err != nil {
@@ -225,7 +225,8 @@ func TestRule5AGUIDIsHeldWhileItsNodeMayStillRunTheOldContainers(t *testing.T) {
 		rows := w.rows()
 		return len(rows) == 1, fmt.Sprint(rows)
 	})
-	if row := w.rows()[g.String()]; row.State != "Held" || row.Node != w.ns || row.BootID != "boot-1" {
+	w.isHeld(g)
+	if row := w.rows()[g.String()]; row.Node != w.ns || row.BootID != "boot-1" {
 		t.Errorf("the row of the lost node's pod is %+v", row)
 	}
 	w.nodeStatus("boot-2", corev1.ConditionUnknown)
