@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,6 +22,7 @@ import (
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -231,9 +231,27 @@ func (w *world) allow(name string, who rbacv1.Subject, verb string, paths ...str
 	if _, err := rbac.ClusterRoleBindings().Create(w.ctx(), binding, metav1.CreateOptions{}); err != nil {
 		w.t.Fatal(err)
 	}
+	w.mayNow(who, verb, strings.ReplaceAll(paths[0], "*", "anything"))
 	w.t.Cleanup(func() {
 		_ = rbac.ClusterRoles().Delete(context.Background(), name, metav1.DeleteOptions{})
 		_ = rbac.ClusterRoleBindings().Delete(context.Background(), name, metav1.DeleteOptions{})
+	})
+}
+
+// mayNow waits until the API server grants somebody what a new binding says: it reads bindings
+// from a cache, and the console remembers for a while what it was told.
+func (w *world) mayNow(who rbacv1.Subject, verb, path string) {
+	w.t.Helper()
+	user := who.Name
+	if who.Kind == rbacv1.ServiceAccountKind {
+		user = "system:serviceaccount:" + who.Namespace + ":" + who.Name
+	}
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User: user, NonResourceAttributes: &authorizationv1.NonResourceAttributes{Verb: verb, Path: path},
+	}}
+	testbed.Eventually(w.t, user+" may "+verb+" "+path, func() (bool, string) {
+		answer, err := w.bed.Client().AuthorizationV1().SubjectAccessReviews().Create(w.ctx(), review, metav1.CreateOptions{})
+		return err == nil && answer.Status.Allowed, fmt.Sprint(answer, err)
 	})
 }
 
@@ -241,7 +259,7 @@ func (w *world) allow(name string, who rbacv1.Subject, verb string, paths ...str
 // certificate is in files, since no head of a journal says where it is.
 func (w *world) startStandby() *consoleClient {
 	w.t.Helper()
-	dir, port := w.t.TempDir(), freePort(w.t)
+	dir, port := w.t.TempDir(), testbed.HoldPort(w.t)
 	pair := selfSigned(w.t, dir)
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	w.start("--console-address="+address, "--console-cert-dir="+dir)
@@ -261,16 +279,6 @@ func (w *world) startStandby() *consoleClient {
 		return err == nil && e.Leader != "", fmt.Sprint(answer.Status, e, err)
 	})
 	return c
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // selfSigned writes a certificate as somebody would mount it, and returns its PEM.

@@ -57,7 +57,7 @@ func newLive(t *testing.T, resources ...string) *live {
 	t.Cleanup(server.Close)
 	l := &live{world: worldOn(t, r.Bed, "testdata/others.yaml"), t: t, sim: sim}
 	t.Cleanup(l.showLog)
-	port := freePort(t)
+	port := testbed.HoldPort(t)
 	l.admit(port)
 	l.start(r, server, port)
 	return l
@@ -224,14 +224,4 @@ func limits(pod corev1.Pod) map[string]int64 {
 		}
 	}
 	return m
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
 }
