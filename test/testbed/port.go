@@ -18,18 +18,27 @@ type port struct{ fd, number int }
 
 func reservePort() (*port, error) { return reserve(unix.SO_REUSEPORT) }
 
-// HoldPort gives a free TCP port of 127.0.0.1 for a program that a test starts later, and holds
-// it until the test ends. Go's listeners set SO_REUSEADDR, which lets one of them listen on a
-// port that another socket is bound to and does not listen on; the kernel gives such a port to
-// nobody who asks for any.
+// HeldPort gives a free TCP port of 127.0.0.1 for a server that starts later, or stops and starts
+// again, and holds it until release is called. Go's listeners set SO_REUSEADDR, which lets one of
+// them listen on a port that another socket is bound to and does not listen on; the kernel gives
+// such a port to nobody who asks for any.
+func HeldPort() (number int, release func(), err error) {
+	p, err := reserve(unix.SO_REUSEADDR)
+	if err != nil {
+		return 0, nil, err
+	}
+	return p.number, p.release, nil
+}
+
+// HoldPort is HeldPort until the test ends.
 func HoldPort(t testing.TB) int {
 	t.Helper()
-	p, err := reserve(unix.SO_REUSEADDR)
+	number, release, err := HeldPort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.release)
-	return p.number
+	t.Cleanup(release)
+	return number
 }
 
 // reserve makes a port that is shared by a socket option.
