@@ -261,7 +261,7 @@ func TestPartitionsCostAnIdleControllerNothing(t *testing.T) {
 	w.counts("blue", 2)
 	w.stands("wants", v1alpha1.ConditionReady, metav1.ConditionFalse, "")
 	w.journaled()
-	w.summaries(1) // what was still on its way has come
+	w.summaries(2) // what was still on its way has come; the first summary may be due right now
 	writes, calls := len(api.requests(isWrite)), w.sim.Calls()
 	w.summaries(2)
 	for _, r := range api.requests(isWrite)[writes:] {

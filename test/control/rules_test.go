@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -198,7 +199,8 @@ func TestRule5AMemberStaysWhileItsPodTerminates(t *testing.T) {
 	w.unfinalize("a")
 	w.inUFM(0x5)
 	w.unfinalize("done")
-	if row := w.rows()[d.String()]; row.State != "Held" || row.PKeys[0].PKey != "0x5" {
+	w.isHeld(d)
+	if row := w.rows()[d.String()]; row.PKeys[0].PKey != "0x5" {
 		t.Errorf("the row of the finished pod is %+v", row)
 	}
 }
@@ -209,7 +211,7 @@ func TestRule5AGUIDIsHeldWhileItsNodeMayStillRunTheOldContainers(t *testing.T) {
 	if err := w.api.Create(w.ctx(), node); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = w.bed.Client().CoreV1().Nodes().Delete(t.Context(), w.ns, metav1.DeleteOptions{}) })
+	t.Cleanup(func() { _ = w.bed.Client().CoreV1().Nodes().Delete(context.Background(), w.ns, metav1.DeleteOptions{}) })
 	w.nodeStatus("boot-1", corev1.ConditionUnknown)
 	w.network("rail1", "0x5")
 	w.start("--hold=500ms")
