@@ -11,7 +11,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -42,22 +41,6 @@ func (l *live) applyExample(name string) {
 			}
 		}
 	}
-}
-
-// known waits until the network of a config is made and admission has it: a pod that came
-// before would stand at no gate, and run before it has its GUIDs.
-func (l *live) known(config *unstructured.Unstructured) {
-	l.t.Helper()
-	plugin, _, _ := unstructured.NestedString(config.Object, "spec", "cniType")
-	testbed.Eventually(l.t, "admission knows network "+config.GetName(), func() (bool, string) {
-		pod := draft("team-a", "probe", map[string]string{attach.NetworksAnnotation: config.GetNamespace() + "/" + config.GetName()})
-		err := l.api.Get(l.t.Context(), client.ObjectKeyFromObject(config), nad())
-		if err == nil {
-			err = l.api.Create(l.t.Context(), pod, client.DryRunAll)
-		}
-		isGated := len(pod.Spec.SchedulingGates) > 0
-		return err == nil && isGated == (plugin == "ib-sriov"), fmt.Sprint(err, pod.Spec.SchedulingGates)
-	})
 }
 
 // inUFM waits until UFM has that many members in a partition.
