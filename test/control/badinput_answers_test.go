@@ -28,6 +28,8 @@ type spoiler struct {
 	mu   sync.Mutex // protects what follows
 	how  lie        // nil: not at all
 	lies int        // answers that were spoilt
+
+	sound sync.RWMutex // held for reading by each read that is answered soundly
 }
 
 func (s *spoiler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -35,6 +37,10 @@ func (s *spoiler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	how := s.how
 	if how != nil && r.Method == http.MethodGet {
 		s.lies++
+	}
+	if how == nil && r.Method == http.MethodGet {
+		s.sound.RLock()
+		defer s.sound.RUnlock()
 	}
 	s.mu.Unlock()
 	if how != nil && r.Method == http.MethodGet {
@@ -44,11 +50,14 @@ func (s *spoiler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.ufm.ServeHTTP(w, r)
 }
 
-// now lets the answers be spoilt from here on, or be sound again with nil.
+// now lets the answers be spoilt from here on, or be sound again with nil. Sound ones that are
+// under way have come by then: behind a spoilt one they would be a recovery.
 func (s *spoiler) now(how lie) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.how, s.lies = how, 0
+	s.mu.Unlock()
+	s.sound.Lock()
+	defer s.sound.Unlock()
 }
 
 // believed waits until the controller had many an occasion to believe a lie.
@@ -182,6 +191,7 @@ func (w *world) nothingDone(leaver guid.GUID, left map[guid.GUID]bool, stay []gu
 	if row := w.rows()[leaver.String()]; row.State != v1alpha1.Assigned {
 		w.t.Errorf("%s was held while nobody could see whether it is out: %+v", leaver, row)
 	}
+	came := w.elements(comes)[0] // before UFM is looked at: it may be let in meanwhile
 	have := w.members(0x5)
 	for _, g := range stay {
 		if !slices.Contains(have, g) {
@@ -195,8 +205,8 @@ func (w *world) nothingDone(leaver guid.GUID, left map[guid.GUID]bool, stay []gu
 			}
 		}
 	}
-	if e := w.elements(comes)[0]; e.Configured && !slices.Contains(have, e.GUID) {
-		w.t.Errorf("%s was let go on with %s, which UFM does not have", comes, e.GUID)
+	if came.Configured && !slices.Contains(have, came.GUID) {
+		w.t.Errorf("%s was let go on with %s, which UFM does not have", comes, came.GUID)
 	}
 }
 

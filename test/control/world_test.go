@@ -81,7 +81,7 @@ func worldOn(t testing.TB, bed *testbed.Cluster, edit ...func(*ufmsim.Config)) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv, err := sim.Start("127.0.0.1:0")
+	srv, err := sim.Start(fmt.Sprintf("127.0.0.1:%d", testbed.HoldPort(t))) // its own also while it is stopped
 	if err != nil {
 		t.Fatal(err)
 	}
