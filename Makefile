@@ -69,7 +69,7 @@ chaos: testbed ## let everything go wrong at once; SEED=7 DURATION=3m PODS=10000
 	@DURATION=$${DURATION:-1m} go test ./test/chaos -run 'TestChaos$$' -count=1 -v -timeout 120m
 
 chaos-short: testbed
-	go test -count=1 ./test/chaos
+	go test -count=1 ./test/chaos/...
 
 # -timeout covers downloads and both kernels.
 lab: STORIES = -run 'TestOnRealKernels|TestOnARealNode'

@@ -74,11 +74,9 @@ func (c *Controller) loadLedger(ctx context.Context) error {
 	if spoilt != nil {
 		c.rec.Log(record.LedgerSpoilt, record.Fields{Err: spoilt})
 	}
-	c.ledger.NotLater(c.now())
-	if c.former() != "" {
-		// A leader that died may have seen one of them come back and not come to store it.
-		c.ledger.Rehold(c.now())
-	}
+	// When they began is known by another's clock, which may be ahead of ours or behind; and
+	// a leader that died may have seen one of them come back and not come to store it.
+	c.ledger.Rehold(c.now())
 	return nil
 }
 

@@ -64,8 +64,8 @@ func work[T comparable](ctx context.Context, q workqueue.TypedRateLimitingInterf
 	}
 }
 
-// heard logs that a key failed, once until it fails otherwise or succeeds. While UFM is
-// away that is what fails, and has been said.
+// heard logs that a key failed, once until it fails otherwise or succeeds. While UFM is away
+// that is what fails, and has been said; what fails still when it is back has not.
 func heard[T comparable](c *Controller) func(T, int, error) {
 	return func(key T, attempt int, err error) {
 		about := fmt.Sprintf("work %v", key)
@@ -73,7 +73,8 @@ func heard[T comparable](c *Controller) func(T, int, error) {
 		case err == nil:
 			c.notes.forget(about)
 		case errors.Is(err, errStale):
-		case c.notes.once(about, err.Error()) && !(isFabricError(err) && c.health.isDown()):
+		case isFabricError(err) && c.health.isDown():
+		case c.notes.once(about, err.Error()):
 			c.rec.Log(record.WorkFailed, record.Fields{Detail: fmt.Sprint(key), Attempt: attempt, Err: err})
 		}
 	}

@@ -18,12 +18,10 @@ type readiness struct {
 // readyNode is a node that is Ready: since when it said so itself, and since when it counts.
 type readyNode struct{ said, since time.Time }
 
-// look takes the nodes as they are now. Those that are Ready at the first look count since
-// when they say; whoever becomes so later counts since it was seen.
+// look takes the nodes as they are now. Each counts since it was first seen Ready by us.
 func (r *readiness) look(nodes []corev1.Node, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	first := r.seen == nil
 	next := make(map[string]readyNode, len(nodes))
 	for i := range nodes {
 		said, ready := readySince(&nodes[i])
@@ -33,9 +31,6 @@ func (r *readiness) look(nodes []corev1.Node, now time.Time) {
 		n, known := r.seen[nodes[i].Name]
 		if !known || !n.said.Equal(said) {
 			n = readyNode{said: said, since: now}
-			if first && said.Before(now) {
-				n.since = said
-			}
 		}
 		next[nodes[i].Name] = n
 	}

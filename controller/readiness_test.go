@@ -55,27 +55,46 @@ func TestANodeIsReadySinceItWasSeenWhateverItsClockSays(t *testing.T) {
 	}
 }
 
+// It may have come back just before a new leader looked for the first time.
+func TestANodeIsNotBelievedAtTheFirstLookEither(t *testing.T) {
+	d := newDesk(t)
+	now := time.Now()
+	years := says(now.AddDate(-30, 0, 0), "b")
+	d.ready.look(years, now)
+	row := ledger.Row{GUID: 1, State: ledger.Held, Since: now.Add(-time.Hour), Node: "node-a", BootID: "b"}
+	for after, want := range map[time.Duration]bool{d.cfg.Hold - time.Second: false, d.cfg.Hold: true} {
+		d.now = func() time.Time { return now.Add(after) }
+		if d.nodeProved(&years[0], row) != want {
+			t.Errorf("after %s it has proved what it must not, or not what it must", after)
+		}
+	}
+}
+
 func TestANodeThatCameBackAfterTheLastLookProvesNothing(t *testing.T) {
 	d := newDesk(t)
 	now := time.Now()
 	d.ready.look(says(now.Add(-time.Hour), "b"), now)
+	d.now = func() time.Time { return now.Add(time.Hour) }
 	if d.nodeProved(&says(now.Add(-30*time.Minute), "b")[0], ledger.Row{GUID: 1, State: ledger.Held, Node: "node-a", BootID: "b"}) {
 		t.Error("it passes for one that never left")
 	}
 }
 
-// The clock was ahead when a former leader wrote, which then stopped cleanly.
-func TestANewLeaderHoldsNothingFromTheFuture(t *testing.T) {
-	d := newDesk(t)
-	held := v1alpha1.LedgerRow{
-		GUID: guid.GUID(1).String(), PodUID: "u", Namespace: "ns", Pod: "u", Interface: "net1", State: v1alpha1.Held,
-		Since: time.Now().AddDate(5, 0, 0).UTC().Format(time.RFC3339),
-	}
-	d.store.Client = apiOfLedgers{rows: []v1alpha1.LedgerRow{held}}
-	if err := d.loadLedger(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if r, _ := d.ledger.Get(1); r.State != ledger.Held || r.Since.After(time.Now()) {
-		t.Errorf("it is %v since %s", r.State, r.Since)
+// The clock of a former leader, which stopped cleanly, was ahead, or ours is.
+func TestANewLeaderBelievesNobodysClockOfHolds(t *testing.T) {
+	for _, years := range []int{5, -5} {
+		d := newDesk(t)
+		held := v1alpha1.LedgerRow{
+			GUID: guid.GUID(1).String(), PodUID: "u", Namespace: "ns", Pod: "u", Interface: "net1", State: v1alpha1.Held,
+			Since: time.Now().AddDate(years, 0, 0).UTC().Format(time.RFC3339),
+		}
+		d.store.Client = apiOfLedgers{rows: []v1alpha1.LedgerRow{held}}
+		before := time.Now()
+		if err := d.loadLedger(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if r, _ := d.ledger.Get(1); r.State != ledger.Held || r.Since.Before(before) || r.Since.After(time.Now()) {
+			t.Errorf("it is %v since %s", r.State, r.Since)
+		}
 	}
 }

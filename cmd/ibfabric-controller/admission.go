@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/open-policy-agent/cert-controller/pkg/rotator"
 	"k8s.io/apimachinery/pkg/types"
@@ -86,7 +85,7 @@ func watchIncumbent(mgr manager.Manager, rec *record.Recorder) (*controller.Incu
 	if err != nil {
 		return nil, fmt.Errorf("look for ib-kubernetes: %w", err)
 	}
-	watch, err := controller.NewIncumbentWatch(api, rec, time.Now)
+	watch, err := controller.NewIncumbentWatch(api, rec, now)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -29,7 +28,7 @@ func addClaims(ctx context.Context, mgr manager.Manager, s *settings, c *control
 		return nil
 	}
 	r := claim.New(claim.Config{Mine: s.Networks, Sources: names(s.Claims.sources)}, claim.Deps{
-		Cache: mgr.GetCache(), Client: direct, Record: rec, Now: time.Now, Adopted: c.Adopted(),
+		Cache: mgr.GetCache(), Client: direct, Record: rec, Now: now, Adopted: c.Adopted(),
 	})
 	if err := r.Prime(ctx); err != nil {
 		return err

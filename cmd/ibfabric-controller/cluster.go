@@ -126,7 +126,7 @@ func newLease(s *settings, cfg *rest.Config) (*controller.Lease, error) {
 		}
 		return r.HolderIdentity, nil
 	}
-	return &controller.Lease{Interface: elector, Valid: s.RenewFor, Now: time.Now, Holder: holder}, nil
+	return &controller.Lease{Interface: elector, Valid: s.RenewFor, Now: now, Holder: holder}, nil
 }
 
 func identity(l *controller.Lease) string { return l.Identity() }

@@ -46,7 +46,7 @@ func addConsole(s *settings, at *cluster, c *controller.Controller, book *journa
 		store.Leading = at.lease.Leading
 	}
 	about := console.About{Identity: identity(at.lease), Version: version(), Target: target(s), Leader: at.lease.Seen}
-	answers := console.NewAnswers(c, book, about, time.Now)
+	answers := console.NewAnswers(c, book, about, now)
 	if err := metrics.Registry.Register(console.NewGauges(answers)); err != nil {
 		return fmt.Errorf("register the metrics of the fabric: %w", err)
 	}
@@ -85,7 +85,7 @@ func serveConsole(s *settings, at *cluster, answers *console.Answers, rec *recor
 	}
 	server := console.New(console.Config{
 		Listener: listener, Certificate: cert, Gatekeeper: gate, Answers: answers, Metrics: metricsHandler(),
-		Pages: func(a *console.Answers) http.Handler { return pages.New(a, time.Now) },
+		Pages: func(a *console.Answers) http.Handler { return pages.New(a, now) },
 	})
 	rec.Hear(server.Heard)
 	if err := at.mgr.Add(server); err != nil {
@@ -100,7 +100,7 @@ func metricsHandler() http.Handler {
 
 func consoleCertificate(dir string) (console.Certificate, error) {
 	if dir == "" {
-		return console.NewOwnCertificate(time.Now)
+		return console.NewOwnCertificate(now)
 	}
 	return console.NewFileCertificate(dir)
 }

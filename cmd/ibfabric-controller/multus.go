@@ -116,8 +116,8 @@ func addMultus(ctx context.Context, mgr manager.Manager, s *settings, cfg *rest.
 	configs := multus.NewConfigs(objects, has, spiderpool, time.After)
 	for _, r := range []manager.Runnable{
 		spiderpool, configs,
-		&multus.Reconciler{Configs: configs, Spiderpool: spiderpool, Cache: mgr.GetCache(), Client: direct, Record: rec, Now: time.Now},
-		&multus.NamespaceLabels{Cache: mgr.GetCache(), Client: direct, Spiderpool: spiderpool, Served: s.Multus.Served, Record: rec, Now: time.Now},
+		&multus.Reconciler{Configs: configs, Spiderpool: spiderpool, Cache: mgr.GetCache(), Client: direct, Record: rec, Now: now},
+		&multus.NamespaceLabels{Cache: mgr.GetCache(), Client: direct, Spiderpool: spiderpool, Served: s.Multus.Served, Record: rec, Now: now},
 	} {
 		if err := mgr.Add(r); err != nil {
 			return nil, fmt.Errorf("add %T: %w", r, err)

@@ -64,7 +64,7 @@ func newPartitions(mgr manager.Manager, s *settings, direct client.Client, rec *
 	grants := grant.NewWatcher(mgr.GetCache(), s.Networks, grant.Policy{Require: s.Partitions.Require, Range: s.Partitions.Range})
 	return partitions{grants, partition.New(
 		partition.Config{Mine: s.Networks, Range: s.Partitions.Range, Scope: s.Scope, Every: statusEvery, Resync: s.SyncEvery},
-		partition.Deps{Cache: mgr.GetCache(), Client: direct, Grants: grants, Record: rec, Now: time.Now, After: time.After},
+		partition.Deps{Cache: mgr.GetCache(), Client: direct, Grants: grants, Record: rec, Now: now, After: time.After},
 	)}
 }
 

@@ -60,10 +60,10 @@ func wire(ctx context.Context, s *settings, at *cluster, fabric controller.Fabri
 		return err
 	}
 	parts := newPartitions(at.mgr, s, at.direct, rec)
-	book := journal.NewBook(identity(at.lease), time.Now)
+	book := journal.NewBook(identity(at.lease), now)
 	deps := controller.Deps{
 		Pods: pods, Cache: at.mgr.GetCache(), Client: at.direct, Fabric: fabric, Record: rec, Identity: identity(at.lease),
-		Now: time.Now, After: time.After, Grants: parts.grants, Changed: parts.lookAfter.Touch,
+		Now: now, After: time.After, Grants: parts.grants, Changed: parts.lookAfter.Touch,
 		Journal: book,
 	}
 	if s.LeaderElect {

@@ -36,6 +36,9 @@ func heard(fd int, is func(p []byte) bool) bool {
 	p := make([]byte, 2048)
 	for {
 		n, err := unix.Read(fd, p)
+		if errors.Is(err, unix.EINTR) { // with a time limit no read is taken up again behind a signal, and Go's runtime sends some
+			continue
+		}
 		if err != nil {
 			return false
 		}

@@ -102,27 +102,14 @@ func (l *Ledger) Return(g guid.GUID, now time.Time) bool {
 	return true
 }
 
-// NotLater lets no hold begin in the future. One does when the clock of its writer was ahead, or
-// ours was set back, and its hold would last for that much longer.
-func (l *Ledger) NotLater(now time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, r := range l.rows {
-		if r.State == Held && r.Since.After(now) {
-			r.Since = now
-			l.shards.dirty(*r)
-		}
-	}
-}
-
-// Rehold lets the hold of every held row begin anew.
+// Rehold lets the hold of every held row begin anew. It is for rows that were just loaded: what
+// is stored of them stays as it is, since the next leader does the same.
 func (l *Ledger) Rehold(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range l.rows {
 		if r.State == Held {
 			r.Since = now
-			l.shards.dirty(*r)
 		}
 	}
 }

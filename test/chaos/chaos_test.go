@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ibfabric/ibfabric/test/chaos/wallclock"
 	"github.com/ibfabric/ibfabric/test/programs"
 )
 
@@ -37,7 +38,8 @@ func TestChaos(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if err := programs.Build(t.Context(), dir, os.Getenv("IBFABRIC_RACE") != "", "cmd/ibfabric-controller"); err != nil {
+	err = programs.BuildWith(t.Context(), dir, os.Getenv("IBFABRIC_RACE") != "", "cmd/ibfabric-controller/clock.go", wallclock.StandIn, "cmd/ibfabric-controller")
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, seed := range list {

@@ -65,7 +65,7 @@ func (w *world) do(ctx context.Context, s Step) (hit int, err error) {
 		return 1, w.hitAPI(ctx, s, dice)
 	case NodeLose, NodeReboot, NodeDelete:
 		return 1, w.hitNode(ctx, s, dice)
-	case ReplicaKill, ReplicaStop, ReplicaPause, ReplicaAdd, ReplicaRemove:
+	case ReplicaKill, ReplicaStop, ReplicaPause, ReplicaAdd, ReplicaRemove, ReplicaClock:
 		return w.hitReplica(s, dice), nil
 	}
 	return 1, w.hitUFM(s, dice)
@@ -137,6 +137,8 @@ func (w *world) hitReplica(s Step, dice *rand.Rand) (hit int) {
 		return w.replicas.add(mostReplicas)
 	case ReplicaRemove:
 		return w.replicas.remove(dice)
+	case ReplicaClock:
+		return w.replicas.setClock(dice)
 	}
 	if p == nil {
 		return 0 // it is just being started again

@@ -51,6 +51,7 @@ const (
 	ReplicaPause  Kind = "controllers/paused"
 	ReplicaAdd    Kind = "controllers/doubled"
 	ReplicaRemove Kind = "controllers/taken away"
+	ReplicaClock  Kind = "controllers/clock set"
 )
 
 // about is what a kind happens to.
@@ -231,6 +232,9 @@ func tracks() []track {
 			{NodeLose, 3, 30, 90, 8 * second, 20 * second},
 			{NodeReboot, 2, 30, 90, 4 * second, 16 * second},
 			{NodeDelete, 1, 30, 90, 6 * second, 16 * second},
+		}},
+		{2 * second, 1 * second, 6 * second, []choice{
+			{ReplicaClock, 1, 0, 0, 0, 0},
 		}},
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/ibfabric/ibfabric/test/chaos/wallclock"
 	"github.com/ibfabric/ibfabric/test/programs"
 )
 
@@ -21,18 +23,20 @@ type replicas struct {
 	dir       string           // of their logs
 	chronicle *chronicle
 
-	running sync.WaitGroup
-	mu      sync.Mutex // protects what follows
-	slots   []*slot
-	started int
-	err     error // of the last start that failed: none should
+	running  sync.WaitGroup
+	mu       sync.Mutex // protects what follows
+	slots    []*slot
+	started  int
+	machines int
+	err      error // of the last start that failed: none should
 }
 
 // slot is one replica of the Deployment.
 type slot struct {
-	gone chan struct{}     // closed when it is taken away
-	run  *programs.Process // nil between two processes
-	name string            // of the last one
+	clock string            // file of its machine's
+	gone  chan struct{}     // closed when it is taken away
+	run   *programs.Process // nil between two processes
+	name  string            // of the last one
 }
 
 // add brings one more, unless there are as many as most.
@@ -42,7 +46,8 @@ func (r *replicas) add(most int) (added int) {
 	if len(r.slots) >= most {
 		return 0
 	}
-	s := &slot{gone: make(chan struct{})}
+	r.machines++
+	s := &slot{gone: make(chan struct{}), clock: filepath.Join(r.dir, fmt.Sprintf("clock-%d", r.machines))}
 	r.slots = append(r.slots, s)
 	r.running.Go(func() { r.supervise(s) })
 	return 1
@@ -89,6 +94,7 @@ func (r *replicas) start(s *slot) (*programs.Process, error) {
 	s.name = fmt.Sprintf("controller-%d", r.started)
 	c := r.command
 	c.Log = filepath.Join(r.dir, s.name+".log")
+	c.Env = append(slices.Clone(c.Env), wallclock.FileVariable+"="+s.clock)
 	var err error
 	if s.run, err = r.launcher.Start(c); err == nil {
 		r.chronicle.say("%s starts", s.name)
@@ -126,6 +132,21 @@ func (r *replicas) remove(dice *rand.Rand) (removed int) {
 	r.chronicle.say("%s is taken away", r.slots[i].name)
 	r.slots[i].end()
 	r.slots = append(r.slots[:i], r.slots[i+1:]...)
+	return 1
+}
+
+// setClock sets the clock of the machine that one of them runs on, and of its next one.
+func (r *replicas) setClock(dice *rand.Rand) (hit int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	const hour, years = time.Hour, 10 * 365 * 24 * time.Hour
+	choices := []time.Duration{0, 2 * second, -2 * second, holdTime, -holdTime, hour, -hour, years, -years}
+	s, ahead := r.slots[dice.IntN(len(r.slots))], choices[dice.IntN(len(choices))]
+	if err := wallclock.Set(s.clock, ahead); err != nil {
+		r.err = err
+		return 0
+	}
+	r.chronicle.say("the clock of %s is set %s ahead", s.name, ahead)
 	return 1
 }
 

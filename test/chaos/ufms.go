@@ -9,6 +9,7 @@ import (
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/pkey"
 	"github.com/ibfabric/ibfabric/test/authority"
+	"github.com/ibfabric/ibfabric/test/testbed"
 	"github.com/ibfabric/ibfabric/ufm/ufmsim"
 )
 
@@ -40,6 +41,7 @@ type spell struct {
 type ufms struct {
 	chronicle *chronicle
 	authority *authority.Authority
+	ports     []func() // let go of what hold took
 
 	mu              sync.Mutex // protects what follows
 	all             []*ufm
@@ -69,21 +71,31 @@ func startUFMs(plan Plan, ranges []guid.Range, c *chronicle) (*ufms, error) {
 	}
 	u := &ufms{chronicle: c, authority: signer}
 	u.active = u.add(sim, nil, "")
-	if u.active.srv, err = sim.Start("127.0.0.1:0"); err != nil {
+	if u.active.addr, err = u.hold(); err != nil {
+		return nil, err
+	}
+	if err = u.active.open(); err != nil {
 		return nil, fmt.Errorf("start a UFM: %w", err)
 	}
-	u.active.addr = u.active.srv.Addr()
 	u.spells = []spell{{of: u.active, from: time.Now()}}
 	u.standby = u.add(sim.Fork(), u.active, u.active.addr)
 	if plan.TwoAddresses {
-		// It takes a port now, and opens it when it is its turn.
-		if u.standby.srv, err = u.standby.sim.Start("127.0.0.1:0"); err != nil {
-			return nil, fmt.Errorf("start the standby: %w", err)
+		// It has a port now, and opens it when it is its turn.
+		if u.standby.addr, err = u.hold(); err != nil {
+			return nil, err
 		}
-		u.standby.addr = u.standby.srv.Addr()
-		u.standby.srv.Stop()
 	}
 	return u, nil
+}
+
+// hold takes a port that stays the UFMs' own while none of them answers there.
+func (u *ufms) hold() (addr string, err error) {
+	port, release, err := testbed.HeldPort()
+	if err != nil {
+		return "", fmt.Errorf("a port for a UFM: %w", err)
+	}
+	u.ports = append(u.ports, release)
+	return fmt.Sprintf("127.0.0.1:%d", port), nil
 }
 
 func (u *ufms) add(sim *ufmsim.Sim, parent *ufm, addr string) *ufm {
@@ -194,6 +206,9 @@ func (u *ufms) close() {
 			n.srv.Close()
 		}
 		n.sim.Close()
+	}
+	for _, release := range u.ports {
+		release()
 	}
 }
 

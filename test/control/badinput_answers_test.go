@@ -28,6 +28,8 @@ type spoiler struct {
 	mu   sync.Mutex // protects what follows
 	how  lie        // nil: not at all
 	lies int        // answers that were spoilt
+
+	sound sync.RWMutex // held for reading by each read that is answered soundly
 }
 
 func (s *spoiler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -35,6 +37,10 @@ func (s *spoiler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	how := s.how
 	if how != nil && r.Method == http.MethodGet {
 		s.lies++
+	}
+	if how == nil && r.Method == http.MethodGet {
+		s.sound.RLock()
+		defer s.sound.RUnlock()
 	}
 	s.mu.Unlock()
 	if how != nil && r.Method == http.MethodGet {
@@ -44,11 +50,14 @@ func (s *spoiler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.ufm.ServeHTTP(w, r)
 }
 
-// now lets the answers be spoilt from here on, or be sound again with nil.
+// now lets the answers be spoilt from here on, or be sound again with nil. Sound ones that are
+// under way have come by then: behind a spoilt one they would be a recovery.
 func (s *spoiler) now(how lie) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.how, s.lies = how, 0
+	s.mu.Unlock()
+	s.sound.Lock()
+	defer s.sound.Unlock()
 }
 
 // believed waits until the controller had many an occasion to believe a lie.
@@ -100,33 +109,35 @@ func unasked(ufm http.Handler, w http.ResponseWriter, r *http.Request) {
 	ufm.ServeHTTP(w, r)
 }
 
-// spoiltAnswer is a way to spoil answers, and what the log says of it.
+// spoiltAnswer is a way to spoil answers, and what the log says of it: that UFM is unavailable,
+// or, of one that tells the partitions and not who is in them, that work failed.
 type spoiltAnswer struct {
-	how  lie
-	says string
+	how      lie
+	says     string
+	onlyPart bool
 }
 
 func spoiltBodies() map[string]spoiltAnswer {
 	return map[string]spoiltAnswer{
-		"truncated JSON":    {truncated, "unexpected end of JSON input"},
-		"guids as text":     {always(200, `{"0x5":{"guids":"none"},"guids":"none"}`), "guids are no list"},
-		"guids as a map":    {always(200, `{"0x5":{"guids":{}},"guids":{}}`), "guids are no list"},
-		"guids as numbers":  {always(200, `{"0x5":{"guids":[1,2]},"guids":[1,2]}`), "guids can be read"},
-		"guids not told":    {unasked, "it has no guids"},
-		"another partition": {always(200, `{"0x5":{"pkey":"0x9","guids":[]},"pkey":"0x9","guids":[]}`), "it is pkey 0x9"},
-		"null":              {always(200, `null`), "JSON object"},
+		"truncated JSON":    {how: truncated, says: "unexpected end of JSON input"},
+		"guids as text":     {how: always(200, `{"0x5":{"guids":"none"},"guids":"none"}`), says: "guids are no list"},
+		"guids as a map":    {how: always(200, `{"0x5":{"guids":{}},"guids":{}}`), says: "guids are no list"},
+		"guids as numbers":  {how: always(200, `{"0x5":{"guids":[1,2]},"guids":[1,2]}`), says: "guids can be read"},
+		"guids not told":    {how: unasked, says: "it has no guids", onlyPart: true},
+		"another partition": {how: always(200, `{"0x5":{"pkey":"0x9","guids":[]},"pkey":"0x9","guids":[]}`), says: "it is pkey 0x9"},
+		"null":              {how: always(200, `null`), says: "JSON object"},
 	}
 }
 
 func spoiltReplies() map[string]spoiltAnswer {
 	return map[string]spoiltAnswer{
-		"nothing":           {always(200, ``), "JSON object"},
-		"a page with 200":   {always(200, `<html><title>Log in</title></html>`), "is this a UFM"},
-		"a page with 502":   {always(502, `<html>Bad <b>Gateway</b></html>`), "502 Bad Gateway"},
-		"404 from anybody":  {always(404, `404 page not found`), "not found (404"},
-		"an error with 200": {always(200, `{"error":"UFM is starting"}`), "UFM is starting"},
-		"a redirect":        {always(302, ``, "Location", "http://127.0.0.1:9/ufmRest"), "UFM sends us elsewhere"},
-		"false gzip":        {always(200, `{"guids":[]}`, "Content-Encoding", "gzip"), "gzip"},
+		"nothing":           {how: always(200, ``), says: "JSON object"},
+		"a page with 200":   {how: always(200, `<html><title>Log in</title></html>`), says: "is this a UFM"},
+		"a page with 502":   {how: always(502, `<html>Bad <b>Gateway</b></html>`), says: "502 Bad Gateway"},
+		"404 from anybody":  {how: always(404, `404 page not found`), says: "not found (404"},
+		"an error with 200": {how: always(200, `{"error":"UFM is starting"}`), says: "UFM is starting"},
+		"a redirect":        {how: always(302, ``, "Location", "http://127.0.0.1:9/ufmRest"), says: "UFM sends us elsewhere"},
+		"false gzip":        {how: always(200, `{"guids":[]}`, "Content-Encoding", "gzip"), says: "gzip"},
 	}
 }
 
@@ -146,7 +157,11 @@ func tellOfSpoilt(t *testing.T, ways map[string]spoiltAnswer) {
 			w.pod(named("leaves "+name), "rail")
 			leaver := w.configured(named("leaves " + name))[0]
 			left[leaver] = true
-			before := len(w.logOf("ufm.unavailable"))
+			event := "ufm.unavailable"
+			if ways[name].onlyPart {
+				event = "work.failed"
+			}
+			before := len(w.logOf(event))
 
 			s.now(ways[name].how)
 			w.deletePod(named("leaves " + name))
@@ -154,9 +169,9 @@ func tellOfSpoilt(t *testing.T, ways map[string]spoiltAnswer) {
 			testbed.Eventually(t, "its Remove went through", func() (bool, string) { return !slices.Contains(w.members(0x5), leaver), "" })
 			s.now(ways[name].how)
 			s.believed(t)
-			w.logged("ufm.unavailable", ways[name].says)
+			w.logged(event, ways[name].says)
 			w.nothingDone(leaver, left, members, named("comes "+name))
-			if said := w.logOf("ufm.unavailable")[before:]; len(said) != 1 || !strings.Contains(said[0], ways[name].says) {
+			if said := w.logOf(event)[before:]; len(said) != 1 || !strings.Contains(said[0], ways[name].says) {
 				t.Errorf("it was said %d times:\n%s", len(said), strings.Join(said, "\n"))
 			}
 
@@ -176,6 +191,7 @@ func (w *world) nothingDone(leaver guid.GUID, left map[guid.GUID]bool, stay []gu
 	if row := w.rows()[leaver.String()]; row.State != v1alpha1.Assigned {
 		w.t.Errorf("%s was held while nobody could see whether it is out: %+v", leaver, row)
 	}
+	came := w.elements(comes)[0] // before UFM is looked at: it may be let in meanwhile
 	have := w.members(0x5)
 	for _, g := range stay {
 		if !slices.Contains(have, g) {
@@ -189,8 +205,8 @@ func (w *world) nothingDone(leaver guid.GUID, left map[guid.GUID]bool, stay []gu
 			}
 		}
 	}
-	if e := w.elements(comes)[0]; e.Configured && !slices.Contains(have, e.GUID) {
-		w.t.Errorf("%s was let go on with %s, which UFM does not have", comes, e.GUID)
+	if came.Configured && !slices.Contains(have, came.GUID) {
+		w.t.Errorf("%s was let go on with %s, which UFM does not have", comes, came.GUID)
 	}
 }
 

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -33,7 +34,7 @@ func TestAThousandPodsAreOneAddForAllThatWaitForAPKey(t *testing.T) {
 		w.network(fmt.Sprintf("rail%d", i), (pkey.PKey(0x100) + pkey.PKey(i)).String())
 	}
 	watch := w.watchPatches()
-	w.start()
+	w.lead(nil, "--ufm-timeout=30s") // a call that is given up is sent again
 	w.logged("leader.adopted", "")
 	w.createPods(pods, func(i int) string { return fmt.Sprintf("rail%d", i%pkeys) })
 	watch.untilConfigured(pods)
@@ -66,12 +67,12 @@ func TestAThousandPodsAreOneAddForAllThatWaitForAPKey(t *testing.T) {
 }
 
 func TestPodsThatWaitAreOneAddAPKey(t *testing.T) {
-	w := newWorldAlone(t, slow)
+	w := newWorldAlone(t)
 	w.network("a", "0x5")
 	w.network("b", "0x6")
 	w.createPods(200, func(i int) string { return []string{"a", "b"}[i%2] })
 	watch := w.watchPatches()
-	w.start() // all of them wait when it begins
+	w.startHeldUp(200, func() {}) // all of them wait when it begins
 	watch.untilConfigured(200)
 	sizes := map[pkey.PKey][]int{}
 	for _, e := range w.sim.Journal() {
@@ -86,12 +87,12 @@ func TestPodsThatWaitAreOneAddAPKey(t *testing.T) {
 }
 
 func TestTwentyPodsWithEightVFsTakeTwoAdds(t *testing.T) {
-	w := newWorldAlone(t, slow)
+	w := newWorldAlone(t)
 	w.network("rail", "0x5")
 	watch := w.watchPatches()
-	w.start()
-	w.logged("leader.adopted", "")
-	w.createPods(20, func(int) string { return strings.Repeat("rail,", 7) + "rail" })
+	w.startHeldUp(20, func() {
+		w.createPods(20, func(int) string { return strings.Repeat("rail,", 7) + "rail" })
+	})
 	watch.untilConfigured(20)
 	var sizes []int
 	for _, e := range w.sim.Journal() {
@@ -103,6 +104,32 @@ func TestTwentyPodsWithEightVFsTakeTwoAdds(t *testing.T) {
 	if twice := watch.patchedTwice(); len(twice) > 0 {
 		t.Errorf("patched more than once: %v", twice)
 	}
+}
+
+// startHeldUp starts a controller before a UFM that takes no change until so many pods have come
+// and have their GUIDs: how soon that is depends on the machine, and all but the first must go
+// along in the calls that come next.
+func (w *world) startHeldUp(pods int, come func()) {
+	w.t.Helper()
+	f, env := w.ufmFront()
+	assigned := make(chan struct{})
+	f.stepIn(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPost {
+			select {
+			case <-assigned:
+			case <-w.ctx().Done():
+			}
+		}
+		return false
+	})
+	w.lead(env, "--ufm-timeout=2m") // longer than anybody waits here: a call that is given up is sent again
+	w.logged("leader.adopted", "")
+	come()
+	testbed.Eventually(w.t, fmt.Sprintf("%d pods have their GUIDs", pods), func() (bool, string) {
+		n := len(w.logOf("pod.assigned"))
+		return n >= pods, fmt.Sprintf("%d have", n)
+	})
+	close(assigned)
 }
 
 // createPods makes pods from eight clients at once, as a Job controller's workers do.

@@ -205,6 +205,7 @@ func TestCopiesFollowTheirSourceForNewPods(t *testing.T) {
 	g := w.configured("live")[0]
 	w.network("gpu1", "0x5", attach.AlsoAnnotation, "0x20:limited", "ibfabric.io/index0", "true")
 	w.event("train", "ClaimNetworkChanged", "network train-gpu1")
+	w.event("live", "FabricNetworkChanged", "network "+w.ns+"/train-gpu1 now says") // who serves pods has seen it too
 	w.pod("new", "train-gpu1")
 	n := w.configured("new")[0]
 	w.inUFM(p, g, n)

@@ -132,9 +132,7 @@ func TestDefect24AGUIDInSeveralPartitionsIsKnownInEachOfThem(t *testing.T) {
 	}
 	w.inUFM(0x66, g)
 	w.someRounds() // the hold is over, and it still stands in one
-	if row := w.rows()[g.String()]; row.State != "Held" {
-		t.Errorf("%s stands in pkey 0x66, and its row is %+v", g, row)
-	}
+	w.isHeld(g)
 }
 
 func TestDefect25AGUIDIsNotFreeBecauseUFMSaidSo(t *testing.T) {

@@ -227,14 +227,14 @@ func TestMembersAreAsThePartitionSaysAndJoinWhatItBrings(t *testing.T) {
 func TestOfTwoPartitionsWithOnePKeyTheOlderCounts(t *testing.T) {
 	w := newWorld(t)
 	w.partition("a-first", spec{PKey: "0x5", Namespaces: toTeam("blue")})
+	w.on("rail1", "b-second") // before the start: who comes before its network is told that first
+	w.network("by-number", "0x5")
 	w.start()
 	w.stands("a-first", v1alpha1.ConditionReady, metav1.ConditionTrue, "")
 	w.partition("b-second", spec{PKey: "0x0005", Namespaces: toAll()})
 	w.stands("b-second", v1alpha1.ConditionConflict, metav1.ConditionTrue, "the older Partition "+w.named("a-first"))
 	w.stands("b-second", v1alpha1.ConditionReady, metav1.ConditionFalse, "delete one of them")
 	w.stands("a-first", v1alpha1.ConditionConflict, metav1.ConditionFalse, "")
-	w.on("rail1", "b-second")
-	w.network("by-number", "0x5")
 	w.pod("a", "rail1")
 	w.pod("b", "by-number")
 	w.event("a", "FabricWaiting", "the older Partition")

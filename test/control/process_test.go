@@ -24,7 +24,8 @@ type process struct {
 }
 
 // start runs a controller. Its periods are short, so that a test need not wait for what
-// takes a minute; none of them decides whether a test passes.
+// takes a minute; none of them decides whether a test passes. It keeps its lease on a machine
+// that is slow for a while, since nobody starts it again; one that is to lose it is quick.
 func (w *world) start(flags ...string) *process {
 	w.t.Helper()
 	return w.startWith(nil, flags...)
@@ -36,7 +37,7 @@ func (w *world) startWith(env []string, flags ...string) *process {
 	args := append([]string{
 		"--fabric=" + w.ns, "--network-selector=fabric=" + w.ns, "--namespace=" + w.ns,
 		"--health-address=0", "--console-address=127.0.0.1:0", "--sync-period=1s", "--hold=1h", "--log-level=debug",
-		"--lease-duration=3s", "--lease-renew=2s", "--lease-retry=300ms", "--ufm-timeout=3s",
+		"--lease-duration=20s", "--lease-renew=15s", "--lease-retry=300ms", "--ufm-timeout=3s",
 	}, flags...)
 	host, port, _ := strings.Cut(w.ufm.Addr(), ":")
 	env = append([]string{

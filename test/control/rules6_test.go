@@ -26,7 +26,7 @@ func TestRule6WithUFMOrTheAPIServerAwayPodsKeepWhatTheyHave(t *testing.T) {
 	}
 	w := worldOn(t, bed)
 	w.network("rail1", "0x5")
-	w.start()
+	w.start(quick()...)
 	w.pod("a", "rail1")
 	a := w.configured("a")[0]
 
@@ -61,7 +61,7 @@ func TestRule6WithUFMOrTheAPIServerAwayPodsKeepWhatTheyHave(t *testing.T) {
 func TestRule7ANewLeaderAdoptsBeforeItAllocates(t *testing.T) {
 	w := newWorld(t)
 	w.network("rail1", "0x5")
-	first := w.start()
+	first := w.start(quick()...)
 	want := map[string]guid.GUID{}
 	for i := range 5 {
 		name := fmt.Sprintf("p%d", i)
@@ -70,7 +70,7 @@ func TestRule7ANewLeaderAdoptsBeforeItAllocates(t *testing.T) {
 	}
 	first.kill()
 	w.sim.ResetCalls()
-	w.start()
+	w.start(quick()...)
 	w.pod("new", "rail1")
 	g := w.configured("new")[0]
 	for name, had := range want {
@@ -121,20 +121,22 @@ func TestRule7OfTwoEqualClaimsTheOlderPodsStands(t *testing.T) {
 	w.pod("younger", "", written(w.ns, "rail1", g, "0x5"))
 	w.start()
 	w.event("younger", "FabricConflict", "belongs to another pod")
-	if row := w.rows()[g.String()]; row.Pod != "older" {
-		t.Errorf("the ledger says it is %s's", row.Pod)
-	}
+	testbed.Eventually(t, "the ledger says it is the older's", func() (bool, string) { // it is told before the row is stored
+		row := w.rows()[g.String()]
+		return row.Pod == "older", fmt.Sprint(row)
+	})
 	w.inUFM(0x5, g)
 }
 
 func TestRule8APausedLeaderWritesNothingWhenItGoesOn(t *testing.T) {
 	w := newWorld(t)
 	w.network("rail1", "0x5")
-	old := w.start()
+	flags := append(quick(), "--ufm-timeout=3s") // a call that is given up is sent again, and calls are counted
+	old := w.start(flags...)
 	w.pod("a", "rail1")
 	a := w.configured("a")[0]
 	old.signal(syscall.SIGSTOP)
-	w.start()
+	w.start(flags...)
 	w.pod("b", "rail1")
 	b := w.configured("b")[0]
 	// What it would write is waiting for it when it goes on: deletions and new pods.
@@ -173,7 +175,7 @@ func TestRule8APausedLeaderWritesNothingWhenItGoesOn(t *testing.T) {
 func TestRule8WhatEndedUnseenIsFoundAndRemoved(t *testing.T) {
 	w := newWorld(t)
 	w.network("rail1", "0x5")
-	first := w.start()
+	first := w.start(quick()...)
 	for i := range 4 {
 		w.pod(fmt.Sprintf("p%d", i), "rail1")
 	}
@@ -185,7 +187,7 @@ func TestRule8WhatEndedUnseenIsFoundAndRemoved(t *testing.T) {
 	for i := range 3 {
 		w.deletePod(fmt.Sprintf("p%d", i))
 	}
-	w.start()
+	w.start(quick()...)
 	w.inUFM(0x5, keep)
 }
 

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -144,7 +145,7 @@ func TestRule4AGUIDIsHeldUntilUFMWasSeenWithoutItAndTheHoldIsOver(t *testing.T) 
 func TestRule4AnAddThatWasGivenUpIsUndoneBeforeTheHoldCounts(t *testing.T) {
 	w := newWorld(t)
 	w.network("rail1", "0x5")
-	if _, err := w.sim.Inject(ufmsim.Fault{Kind: ufmsim.FaultLate, Op: ufmsim.OpAdd, Count: 1, Delay: 8 * time.Second}); err != nil {
+	if _, err := w.sim.Inject(ufmsim.Fault{Kind: ufmsim.FaultLate, Op: ufmsim.OpAdd, Count: 1, Delay: 20 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.sim.Inject(ufmsim.Fault{Kind: ufmsim.FaultStatus, Op: ufmsim.OpAdd, Status: 503}); err != nil {
@@ -198,7 +199,8 @@ func TestRule5AMemberStaysWhileItsPodTerminates(t *testing.T) {
 	w.unfinalize("a")
 	w.inUFM(0x5)
 	w.unfinalize("done")
-	if row := w.rows()[d.String()]; row.State != "Held" || row.PKeys[0].PKey != "0x5" {
+	w.isHeld(d)
+	if row := w.rows()[d.String()]; row.PKeys[0].PKey != "0x5" {
 		t.Errorf("the row of the finished pod is %+v", row)
 	}
 }
@@ -209,7 +211,7 @@ func TestRule5AGUIDIsHeldWhileItsNodeMayStillRunTheOldContainers(t *testing.T) {
 	if err := w.api.Create(w.ctx(), node); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = w.bed.Client().CoreV1().Nodes().Delete(t.Context(), w.ns, metav1.DeleteOptions{}) })
+	t.Cleanup(func() { _ = w.bed.Client().CoreV1().Nodes().Delete(context.Background(), w.ns, metav1.DeleteOptions{}) })
 	w.nodeStatus("boot-1", corev1.ConditionUnknown)
 	w.network("rail1", "0x5")
 	w.start("--hold=500ms")
@@ -225,7 +227,8 @@ func TestRule5AGUIDIsHeldWhileItsNodeMayStillRunTheOldContainers(t *testing.T) {
 		rows := w.rows()
 		return len(rows) == 1, fmt.Sprint(rows)
 	})
-	if row := w.rows()[g.String()]; row.State != "Held" || row.Node != w.ns || row.BootID != "boot-1" {
+	w.isHeld(g)
+	if row := w.rows()[g.String()]; row.Node != w.ns || row.BootID != "boot-1" {
 		t.Errorf("the row of the lost node's pod is %+v", row)
 	}
 	w.nodeStatus("boot-2", corev1.ConditionUnknown)

@@ -17,8 +17,9 @@ func TestANextLeaderKnowsWhatStoodInUFMUnclaimed(t *testing.T) {
 	if err := w.sim.Preload(pkey.Partition{PKey: 0x66, Members: []pkey.Member{{GUID: strange, Mode: full0}}}); err != nil {
 		t.Fatal(err)
 	}
-	first := w.start()
+	first := w.start(quick()...)
 	w.logged("members.unclaimed", strange.String())
+	w.logged("leader.adopted", "") // only then the next leader can know of it
 	first.run.Kill()
 	if err := w.sim.Wipe(); err != nil { // as a standby that never heard of it
 		t.Fatal(err)

@@ -81,7 +81,7 @@ func worldOn(t testing.TB, bed *testbed.Cluster, edit ...func(*ufmsim.Config)) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv, err := sim.Start("127.0.0.1:0")
+	srv, err := sim.Start(fmt.Sprintf("127.0.0.1:%d", testbed.HoldPort(t))) // its own also while it is stopped
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,8 +102,10 @@ func (w *world) showLogs() {
 		return
 	}
 	for i, text := range w.said() {
-		lines := strings.Split(text, "\n")
-		w.t.Logf("controller %d said, at the end:\n%s", i+1, strings.Join(lines[max(0, len(lines)-60):], "\n"))
+		log, goroutines, _ := strings.Cut(text, "SIGQUIT: quit")
+		said, at := strings.Split(log, "\n"), strings.Split(goroutines, "\n")
+		w.t.Logf("controller %d said, at the end:\n%s", i+1, strings.Join(said[max(0, len(said)-60):], "\n"))
+		w.t.Logf("and was at:\n%s", strings.Join(at[:min(60, len(at))], "\n"))
 	}
 }
 
@@ -272,12 +274,15 @@ func (w *world) event(pod, reason, says string) {
 func (w *world) logged(event, says string) {
 	w.t.Helper()
 	testbed.Eventually(w.t, fmt.Sprintf("a log line %s says %q", event, says), func() (bool, string) {
+		said := ""
 		for _, line := range w.lines() {
 			if line["event"] == event && strings.Contains(fmt.Sprint(line), says) {
 				return true, ""
+			} else if line["event"] == event {
+				said += fmt.Sprintln(line)
 			}
 		}
-		return false, ""
+		return false, said
 	})
 }
 

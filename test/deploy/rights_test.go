@@ -50,7 +50,7 @@ func seldom() map[request]string {
 // ConfigMap of ib-kubernetes. It is denied nothing, and is given nothing that it does not use.
 func TestTheRightsAreThoseOfAFullRun(t *testing.T) {
 	w := newWorld(t)
-	port := freePort(t)
+	port := testbed.HoldPort(t)
 	objects := render(t, `{multusConfigs: {installCRD: true}, pkeys: {range: 0x1100-0x11ff}}`)
 	w.secrets()
 	w.tries(render(t, secondFabric))

@@ -288,13 +288,3 @@ func (w *world) apply(file string) {
 		return err == nil, fmt.Sprint(err)
 	})
 }
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}

@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -117,7 +118,7 @@ func allOnOneMachine(t *testing.T, checkout, text string) {
 	bed := clusterWithNetworks(t)
 	s := newShell(t, checkout, bed)
 	s.run("make build")
-	port := freePort(t)
+	port := strconv.Itoa(testbed.HoldPort(t))
 	text = strings.NewReplacer("8080", port).Replace(text)
 	s.run(text)
 	s.leads()

@@ -14,7 +14,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/deploy"
 	"github.com/ibfabric/ibfabric/test/programs"
 	"github.com/ibfabric/ibfabric/test/rig"
@@ -57,7 +59,7 @@ func newLive(t *testing.T, resources ...string) *live {
 	t.Cleanup(server.Close)
 	l := &live{world: worldOn(t, r.Bed, "testdata/others.yaml"), t: t, sim: sim}
 	t.Cleanup(l.showLog)
-	port := freePort(t)
+	port := testbed.HoldPort(t)
 	l.admit(port)
 	l.start(r, server, port)
 	return l
@@ -166,6 +168,22 @@ func (l *live) apply(files ...string) {
 	}
 }
 
+// known waits until the network of a config is made and admission has it: a pod that came
+// before would stand at no gate, and run before it has its GUIDs.
+func (l *live) known(config *unstructured.Unstructured) {
+	l.t.Helper()
+	plugin, _, _ := unstructured.NestedString(config.Object, "spec", "cniType")
+	testbed.Eventually(l.t, "admission knows network "+config.GetName(), func() (bool, string) {
+		pod := draft("team-a", "probe", map[string]string{attach.NetworksAnnotation: config.GetNamespace() + "/" + config.GetName()})
+		err := l.api.Get(l.t.Context(), client.ObjectKeyFromObject(config), nad())
+		if err == nil {
+			err = l.api.Create(l.t.Context(), pod, client.DryRunAll)
+		}
+		isGated := len(pod.Spec.SchedulingGates) > 0
+		return err == nil && isGated == (plugin == "ib-sriov"), fmt.Sprint(err, pod.Spec.SchedulingGates)
+	})
+}
+
 // running waits until so many pods of a namespace run whose names begin so, and gives them.
 // The pods of a Job have finished by then: kwok lets them do so at once.
 func (l *live) running(namespace, prefix string, want int) []corev1.Pod {
@@ -224,14 +242,4 @@ func limits(pod corev1.Pod) map[string]int64 {
 		}
 	}
 	return m
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"strconv"
 	"syscall"
+	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,7 +16,33 @@ import (
 // a test has the API server stopped. A connection to it is refused unless the program listens.
 type port struct{ fd, number int }
 
-func reservePort() (*port, error) {
+func reservePort() (*port, error) { return reserve(unix.SO_REUSEPORT) }
+
+// HeldPort gives a free TCP port of 127.0.0.1 for a server that starts later, or stops and starts
+// again, and holds it until release is called. Go's listeners set SO_REUSEADDR, which lets one of
+// them listen on a port that another socket is bound to and does not listen on; the kernel gives
+// such a port to nobody who asks for any.
+func HeldPort() (number int, release func(), err error) {
+	p, err := reserve(unix.SO_REUSEADDR)
+	if err != nil {
+		return 0, nil, err
+	}
+	return p.number, p.release, nil
+}
+
+// HoldPort is HeldPort until the test ends.
+func HoldPort(t testing.TB) int {
+	t.Helper()
+	number, release, err := HeldPort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	return number
+}
+
+// reserve makes a port that is shared by a socket option.
+func reserve(shared int) (*port, error) {
 	syscall.ForkLock.RLock() // no program may be started before the socket is marked and inherit it
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err == nil {
@@ -26,15 +53,15 @@ func reservePort() (*port, error) {
 		return nil, fmt.Errorf("reserving a port: %w", err)
 	}
 	p := &port{fd: fd}
-	if err := p.bind(); err != nil {
+	if err := p.bind(shared); err != nil {
 		p.release()
 		return nil, fmt.Errorf("reserving a port: %w", err)
 	}
 	return p, nil
 }
 
-func (p *port) bind() error {
-	if err := unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+func (p *port) bind(shared int) error {
+	if err := unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, shared, 1); err != nil {
 		return err
 	}
 	if err := unix.Bind(p.fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {

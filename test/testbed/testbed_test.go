@@ -2,13 +2,17 @@ package testbed
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -248,5 +252,37 @@ func TestLogsAreKeptApartFromData(t *testing.T) {
 	c.Stop() // and once more at the test's end
 	if text, err := os.ReadFile(dir + "/kube-apiserver.log"); err != nil || len(text) == 0 {
 		t.Errorf("log of the API server: %d bytes, %v", len(text), err)
+	}
+}
+
+func TestAHeldPortIsForWhoAsksForItByNumber(t *testing.T) {
+	port := HoldPort(t)
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	if conn, err := net.Dial("tcp", address); err == nil {
+		conn.Close()
+		t.Error("somebody listens before the program does")
+	}
+	for range 2 { // a program may start again
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+	}
+	// Who asks for any port, and has but this one to choose from: IP_LOCAL_PORT_RANGE of ip(7).
+	const localPortRange = 51
+	any := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		ctlErr := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, localPortRange, port<<16|port) })
+		return errors.Join(ctlErr, err)
+	}}
+	l, err := any.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	switch {
+	case errors.Is(err, unix.ENOPROTOOPT):
+		t.Skip("SKIPPED: this kernel has no IP_LOCAL_PORT_RANGE")
+	case err == nil:
+		l.Close()
+		t.Error("it was given to somebody who asked for any port")
+	case !errors.Is(err, unix.EADDRINUSE):
+		t.Error(err)
 	}
 }

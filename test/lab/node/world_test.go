@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -178,7 +177,7 @@ func (w *world) startFabric(tools *fabric.Tools) {
 // the rights of the manifests.
 func (w *world) startController() {
 	w.t.Helper()
-	w.webhooks = freePort(w.t)
+	w.webhooks = testbed.HoldPort(w.t)
 	must(w.t, rig.InstallAdmission(w.t.Context(), w.bed, release, w.webhooks))
 	w.applyManifests("manifests/1*.yaml")
 	account := "system:serviceaccount:" + release + ":ibfabric-controller"
@@ -293,13 +292,4 @@ func (w *world) bridge(n *Node, host int) {
 			w.log.say("it ended: " + err.Error())
 		}
 	}()
-}
-
-// freePort is one that nobody listens on now.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
