@@ -150,7 +150,7 @@ func TestTwoReplicasServeOneCertificateAndOneIsEnough(t *testing.T) {
 	w := newWorld(t)
 	w.install()
 	first := w.start()
-	other := rig.FreePort(t)
+	other := testbed.HoldPort(t)
 	w.startOn(other)
 	one, err := served(w.port)
 	if err != nil {
@@ -229,7 +229,7 @@ func TestAReplicaIsReadyWhenItsWebhooksHaveACertificate(t *testing.T) {
 	if err := w.api.Create(w.ctx(), lease); err != nil {
 		t.Fatal(err)
 	}
-	health := fmt.Sprintf("127.0.0.1:%d", rig.FreePort(t))
+	health := fmt.Sprintf("127.0.0.1:%d", testbed.HoldPort(t))
 	w.startOn(w.port, "--health-address="+health)
 	becomes := func(check string, want int) {
 		t.Helper()

@@ -52,7 +52,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(srv.Close)
-	w := &world{t: t, rig: r, bed: r.Bed, ns: r.Bed.Namespace(t), sim: sim, ufm: srv, port: rig.FreePort(t)}
+	w := &world{t: t, rig: r, bed: r.Bed, ns: r.Bed.Namespace(t), sim: sim, ufm: srv, port: testbed.HoldPort(t)}
 	w.api = w.clientOf(w.bed.Kubeconfig())
 	t.Cleanup(w.showLogs)
 	return w

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -13,8 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-
-	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
 // userWith is somebody with a client certificate and a few rights to nonresource URLs.
@@ -81,11 +78,7 @@ func (w *world) mayNow(who rbacv1.Subject, verb, path string) {
 	if who.Kind == rbacv1.ServiceAccountKind {
 		user = "system:serviceaccount:" + who.Namespace + ":" + who.Name
 	}
-	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-		User: user, NonResourceAttributes: &authorizationv1.NonResourceAttributes{Verb: verb, Path: path},
-	}}
-	testbed.Eventually(w.t, user+" may "+verb+" "+path, func() (bool, string) {
-		answer, err := w.bed.Client().AuthorizationV1().SubjectAccessReviews().Create(w.ctx(), review, metav1.CreateOptions{})
-		return err == nil && answer.Status.Allowed, fmt.Sprint(answer, err)
+	w.bed.Allowed(w.t, user, nil, authorizationv1.SubjectAccessReviewSpec{
+		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Verb: verb, Path: path},
 	})
 }

@@ -17,7 +17,6 @@ import (
 
 	"github.com/ibfabric/ibfabric/test/peers"
 	"github.com/ibfabric/ibfabric/test/programs"
-	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -38,7 +37,7 @@ func (w *world) ibfabric(more ...string) *process {
 // ibfabricWith starts it with flags and variables besides.
 func (w *world) ibfabricWith(flags []string, more ...string) *process {
 	w.t.Helper()
-	health := fmt.Sprintf("127.0.0.1:%d", rig.FreePort(w.t))
+	health := fmt.Sprintf("127.0.0.1:%d", testbed.HoldPort(w.t))
 	p := w.start(programs.Command{
 		Program: shared.Rig(w.t).Program(), Env: append(w.settings(w.ours), more...),
 		Args: append([]string{
