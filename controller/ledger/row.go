@@ -70,8 +70,8 @@ func (r Row) Owner() guid.Owner {
 func (r Row) MayBeAdded() bool { return r.State == Assigned && r.Told && r.Seen }
 
 // WasReturned reports whether the row must be stored before its GUID is taken out again:
-// the API server still says that it is held, and since when, and a next leader that
-// believed it would free the GUID too early.
+// the API server still says that it is held. A next leader that believed it would count a
+// hold though nobody knows what came of this removal (rule 4).
 func (r Row) WasReturned() bool { return r.Returned }
 
 // MayBeRemoved reports whether UFM may be told to let the row's GUID go.
