@@ -155,7 +155,7 @@ func TestSecretIsApplied(t *testing.T) {
 	}
 	keys := func() string {
 		t.Helper()
-		s, err := w.bed.Client().CoreV1().Secrets(w.ns).Get(t.Context(), "ibfabric-ufm", metav1.GetOptions{})
+		s, err := w.bed.Client().CoreV1().Secrets(w.ns).Get(t.Context(), "ib-kubernetes-ufm-secret", metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -59,7 +59,11 @@ func (a *app) makeCert(hosts []string, dir string, life time.Duration, force boo
 }
 
 func (a *app) secretCommand(host, certFile string) string {
-	return fmt.Sprintf("ibfabric ufm secret --ufm-address %s --username admin --certificate %s --apply", host, certFile)
+	namespace := ""
+	if a.options.Namespace != "" {
+		namespace = " --controller-namespace " + a.options.Namespace
+	}
+	return fmt.Sprintf("ibfabric ufm secret%s --ufm-address %s --username admin --certificate %s --apply", namespace, host, certFile)
 }
 
 // writeNew writes a file that is not there yet, unless force says that it may be.

@@ -72,7 +72,7 @@ What is printed has the password in it. Print it into a pipe, or apply it.`,
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.name, "name", "ibfabric-ufm", "`name` of the Secret")
+	flags.StringVar(&f.name, "name", "ib-kubernetes-ufm-secret", "`name` of the Secret: ufm.secret of the chart's values")
 	flags.StringSliceVar(&f.addresses, "ufm-address", nil, "`host` of UFM; several, by commas, are tried in turn")
 	flags.StringVar(&f.username, "username", "", "`user` of UFM")
 	flags.StringVar(&f.passwordFile, "password-file", "", "`file` with the password")

@@ -33,7 +33,7 @@ func TestSecretTakesThePasswordFromAnywhereButTheArguments(t *testing.T) {
 		if err := yaml.UnmarshalStrict([]byte(r.out), &s); r.code != 0 || err != nil {
 			t.Fatalf("%s: %v %+v", name, err, r)
 		}
-		if got := string(s.Data["UFM_PASSWORD"]); got != password || s.Namespace != "kube-system" || s.Name != "ibfabric-ufm" || s.Kind != "Secret" {
+		if got := string(s.Data["UFM_PASSWORD"]); got != password || s.Namespace != "kube-system" || s.Name != "ib-kubernetes-ufm-secret" || s.Kind != "Secret" {
 			t.Errorf("%s: %s", name, r.out)
 		}
 		if strings.Contains(r.err, password) || strings.Contains(r.out, password) {

@@ -97,6 +97,7 @@ func TestEachFaultHasItsRow(t *testing.T) {
 		"nobody can":           {func(f *Facts) { f.UFM[0].Err = errors.New("timeout"); f.Overview.Value.UFM.Reads.OK = false }, "ufm-certificate", Mend, "timeout"},
 		"expired":              {func(f *Facts) { f.UFM[0].Certs[0].NotAfter = now().Add(-time.Hour) }, "ufm-certificate", Mend, "it has expired; # on UFM's host; ibfabric ufm cert ufm1 makes the same here:; openssl req -x509"},
 		"ends soon":            {func(f *Facts) { f.UFM[0].Certs[0].NotAfter = now().Add(50 * time.Hour) }, "ufm-certificate", Mend, "it ends in 2 days"},
+		"the Secret's place":   {func(f *Facts) { f.UFM[0].Certs[0].NotAfter = now() }, "ufm-certificate", Mend, "ibfabric ufm secret --controller-namespace kube-system --ufm-address ufm1"},
 		"not yet":              {func(f *Facts) { f.UFM[0].Certs[0].NotBefore = now().Add(time.Hour) }, "ufm-certificate", Mend, "timedatectl"},
 		"no SAN":               {func(f *Facts) { f.UFM[0].Certs[0].DNSNames = nil }, "ufm-certificate", Info, "no subjectAltName"},
 		"another name":         {func(f *Facts) { f.UFM[0].Certs[0].DNSNames = []string{"ufm9"} }, "ufm-certificate", Mend, "it does not name ufm1; # on UFM's host"},

@@ -64,7 +64,7 @@ func certificates(f Facts, now time.Time) []Row {
 // certificate judges what one address of UFM shows.
 func certificate(f Facts, s Server, now time.Time) Row {
 	mend := append([]string{"# on UFM's host; ibfabric ufm cert " + s.Host + " makes the same here:", credential.OpenSSL([]string{s.Host})},
-		append(credential.Install("ufm.key", "ufm.crt")[1:], "ibfabric ufm secret --ufm-address "+s.Host+" --username USER --certificate ufm.crt --apply")...)
+		append(credential.Install("ufm.key", "ufm.crt")[1:], makeSecret(f, s.Host))...)
 	if s.Err != nil {
 		state := Mend
 		if f.Overview.Err == nil && f.Overview.Value.UFM.Reads.OK {
@@ -90,6 +90,15 @@ func certificate(f Facts, s Server, now time.Time) Row {
 		return row(Mend, fmt.Sprintf("%s: %v", seen, s.Refused), "# give the certificate of who signed it: ibfabric ufm secret --certificate")
 	}
 	return row(OK, seen)
+}
+
+// makeSecret is the command for the Secret where the controller reads it: in its namespace.
+func makeSecret(f Facts, host string) string {
+	namespace := ""
+	if f.Overview.Err == nil {
+		namespace = " --controller-namespace " + f.Overview.Value.Namespace
+	}
+	return fmt.Sprintf("ibfabric ufm secret%s --ufm-address %s --username USER --certificate ufm.crt --apply", namespace, host)
 }
 
 func names(c *x509.Certificate) string {
