@@ -239,7 +239,7 @@ func FuzzTheLedgerForgetsNothing(f *testing.F) {
 		for _, r := range l.All() {
 			l.Drop(r.GUID)
 		}
-		if len(l.PKeys())+len(l.rows)+len(l.byPod)+len(l.byName)+len(l.byNetwork)+len(l.shards.of) != 0 {
+		if len(l.PKeys())+len(l.rows)+len(l.byPod)+len(l.byName)+len(l.shards.of) != 0 {
 			t.Fatalf("empty, and still it knows %v", l.PKeys())
 		}
 	})

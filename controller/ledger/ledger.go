@@ -15,20 +15,19 @@ type guids map[guid.GUID]struct{}
 // Ledger is the book in memory. Its methods take no time and do no I/O; Store puts it
 // into the API server. It is safe for concurrent use.
 type Ledger struct {
-	mu        sync.Mutex // protects what follows
-	rows      map[guid.GUID]*Row
-	byPod     map[types.UID][]guid.GUID // few each: a slice is a fifth of a map
-	byName    map[types.NamespacedName][]guid.GUID
-	byPKey    map[pkey.PKey]guids
-	byNetwork map[types.NamespacedName]guids
-	shards    shelf
+	mu     sync.Mutex // protects what follows
+	rows   map[guid.GUID]*Row
+	byPod  map[types.UID][]guid.GUID // few each: a slice is a fifth of a map
+	byName map[types.NamespacedName][]guid.GUID
+	byPKey map[pkey.PKey]guids
+	shards shelf
 }
 
 // New makes an empty Ledger.
 func New() *Ledger {
 	return &Ledger{
 		rows: map[guid.GUID]*Row{}, byPod: map[types.UID][]guid.GUID{}, byName: map[types.NamespacedName][]guid.GUID{},
-		byPKey: map[pkey.PKey]guids{}, byNetwork: map[types.NamespacedName]guids{}, shards: newShelf(),
+		byPKey: map[pkey.PKey]guids{}, shards: newShelf(),
 	}
 }
 
@@ -46,7 +45,6 @@ func (l *Ledger) put(r Row, s *shard) bool {
 	l.rows[r.GUID] = &r
 	l.byPod[r.UID] = append(l.byPod[r.UID], r.GUID)
 	l.byName[r.Pod] = append(l.byName[r.Pod], r.GUID)
-	index(l.byNetwork, r.Network, r.GUID)
 	for _, p := range r.Partitions() {
 		index(l.byPKey, p, r.GUID)
 	}
@@ -90,7 +88,6 @@ func (l *Ledger) drop(r *Row) {
 	delete(l.rows, g)
 	less(l.byPod, r.UID, g)
 	less(l.byName, r.Pod, g)
-	unindex(l.byNetwork, r.Network, g)
 	for _, p := range r.Partitions() {
 		unindex(l.byPKey, p, g)
 	}
@@ -114,14 +111,14 @@ func (l *Ledger) Dropped() []guid.GUID {
 	return gone
 }
 
-func index[K comparable](m map[K]guids, k K, g guid.GUID) {
+func index(m map[pkey.PKey]guids, k pkey.PKey, g guid.GUID) {
 	if m[k] == nil {
 		m[k] = guids{}
 	}
 	m[k][g] = struct{}{}
 }
 
-func unindex[K comparable](m map[K]guids, k K, g guid.GUID) {
+func unindex(m map[pkey.PKey]guids, k pkey.PKey, g guid.GUID) {
 	delete(m[k], g)
 	if len(m[k]) == 0 {
 		delete(m, k)

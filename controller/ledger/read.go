@@ -28,12 +28,13 @@ func (l *Ledger) OfPod(uid types.UID) []Row { return readFew(l, l.byPod, uid) }
 // OfName returns the rows of all pods that had this name, in order of GUID.
 func (l *Ledger) OfName(pod types.NamespacedName) []Row { return readFew(l, l.byName, pod) }
 
-// OfNetwork returns the rows of one network, in order of GUID.
-func (l *Ledger) OfNetwork(n types.NamespacedName) []Row { return read(l, l.byNetwork, n) }
-
 // OfPKey returns the rows that claim a partition, in order of GUID; of PKey 0, those
 // that claim none.
-func (l *Ledger) OfPKey(p pkey.PKey) []Row { return read(l, l.byPKey, p) }
+func (l *Ledger) OfPKey(p pkey.PKey) []Row {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.copies(len(l.byPKey[p]), maps.Keys(l.byPKey[p]))
+}
 
 // All returns every row, in order of GUID.
 func (l *Ledger) All() []Row {
@@ -124,12 +125,6 @@ func (l *Ledger) Untold(p pkey.PKey) []guid.GUID {
 		}
 	}
 	return untold
-}
-
-func read[K comparable](l *Ledger, m map[K]guids, k K) []Row {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.copies(len(m[k]), maps.Keys(m[k]))
 }
 
 func readFew[K comparable](l *Ledger, m map[K][]guid.GUID, k K) []Row {

@@ -132,14 +132,11 @@ func number(v any) float64 {
 	return 0
 }
 
-// bar is how full something is, for a small drawing of BarWidth units.
+// bar is how full something is, for a small drawing of 100 units.
 type bar struct {
 	Width int
 	Over  bool
 }
-
-// BarWidth is how long a full bar is.
-func (bar) BarWidth() int { return 100 }
 
 func newBar(part, whole any) bar {
 	share := shareOf(part, whole)
