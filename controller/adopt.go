@@ -179,6 +179,13 @@ func (c *Controller) claimRows() {
 	c.pool.Resume(newest.GUID)
 }
 
+// foundLater takes rows that somebody else wrote while this controller led: as adoption does,
+// with holds that begin now, all of them, since such a write is rare.
+func (c *Controller) foundLater(rows []ledger.Row) {
+	c.ledger.Rehold(c.now())
+	c.foundRows(rows)
+}
+
 // foundRows takes the GUIDs of rows in the pool. A row outside the ranges, from before
 // they were changed, counts all the same: nobody is given its GUID.
 //

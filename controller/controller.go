@@ -178,7 +178,7 @@ func New(cfg Config, d Deps) (*Controller, error) {
 	c.health = &health{rec: d.Record, now: d.Now, recovered: c.enqueueAllPartitions}
 	c.store = &ledger.Store{
 		Ledger: c.ledger, Client: d.Client, Namespace: cfg.Namespace, Fabric: cfg.Fabric, Leader: d.Identity,
-		Leading: c.leading, StillLeading: c.stillLeading, Found: c.foundRows,
+		Leading: c.leading, StillLeading: c.stillLeading, Found: c.foundLater,
 	}
 	return c, nil
 }

@@ -98,3 +98,15 @@ func TestANewLeaderBelievesNobodysClockOfHolds(t *testing.T) {
 		}
 	}
 }
+
+// A former leader's last write came in behind what this one had loaded.
+func TestAHoldThatIsFoundLaterBeginsAnewToo(t *testing.T) {
+	d := newDesk(t)
+	r := ledger.Row{GUID: 1, UID: "u", Interface: "net1", State: ledger.Held, Since: time.Now().Add(-time.Hour)}
+	d.ledger.Put(r)
+	before := time.Now()
+	d.store.Found([]ledger.Row{r})
+	if got, _ := d.ledger.Get(1); got.Since.Before(before) {
+		t.Errorf("it is held since %s", got.Since)
+	}
+}

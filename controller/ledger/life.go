@@ -102,8 +102,8 @@ func (l *Ledger) Return(g guid.GUID, now time.Time) bool {
 	return true
 }
 
-// Rehold lets the hold of every held row begin anew. It is for rows that were just loaded: what
-// is stored of them stays as it is, since the next leader does the same.
+// Rehold lets the hold of every held row begin anew. It is for rows that another controller
+// wrote: what is stored of them stays as it is, since the next leader does the same.
 func (l *Ledger) Rehold(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
