@@ -86,7 +86,7 @@ func (c *Controller) Reclaim(ctx context.Context, p pkey.PKey, guids []guid.GUID
 		return nil, err
 	}
 	if !c.cfg.Scope.Contains(p) {
-		return nil, fmt.Errorf("pkey %s is outside what this controller may change (%s)", p, c.cfg.Scope)
+		return nil, fmt.Errorf("pkey %s is outside what this controller may change (%s); widen --pkey-scope, or take it out in UFM", p, c.cfg.Scope)
 	}
 	one := &reclaim{guids: guids, user: user, ctx: ctx, answer: make(chan map[guid.GUID]error, 1)}
 	c.reclaims.add(p, one)
