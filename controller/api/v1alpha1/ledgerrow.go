@@ -53,8 +53,9 @@ type RowState string
 const (
 	// Assigned rows belong to a live pod.
 	Assigned RowState = "Assigned"
-	// Held rows belonged to one: UFM was seen without the GUID at Since, and nobody
-	// else gets it until the hold is over.
+	// Held rows belonged to one: UFM was seen without the GUID at Since, by the clock of
+	// who wrote it, and nobody else gets it until the hold is over. A new leader counts
+	// that anew.
 	Held RowState = "Held"
 )
 

@@ -91,7 +91,7 @@ type Claim struct {
 // LedgerRow is the row of a GUID.
 type LedgerRow struct {
 	State  RowState  `json:"state"`
-	Since  time.Time `json:"since"`
+	Since  time.Time `json:"since"`  // in State; of a held one that this leader found so, since then
 	Stored bool      `json:"stored"` // in the API server; UFM is told only then
 	Claims []Claim   `json:"claims,omitempty"`
 	Node   string    `json:"node,omitempty"` // where its pod ran; "?" nobody knows
