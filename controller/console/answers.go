@@ -161,8 +161,8 @@ func (a *Answers) notices(o api.Overview, s controller.Status) (list []string) {
 	}
 	say(o.DryRun, "Dry run: nothing is changed, and no pod is let go on. Start the controller with --sync-policy=sync when the plan is as it should be.")
 	say(s.Blocked != nil, "Nothing is done: %v", s.Blocked)
-	say(!o.UFM.Reads.OK, "UFM does not answer since %s: running pods keep what they have, and work waits. See that it runs and can be reached.", stamp(o.UFM.Reads.Since))
-	say(!o.UFM.Writes.OK && o.UFM.Reads.OK, "UFM takes no changes since %s, and answers reads. See what its account may do.", stamp(o.UFM.Writes.Since))
+	say(!o.UFM.Reads.OK, "UFM has not answered since %s: running pods keep what they have, and work waits. See that it runs and can be reached.", stamp(o.UFM.Reads.Since))
+	say(!o.UFM.Writes.OK && o.UFM.Reads.OK, "UFM has taken no changes since %s, and answers reads. See what its account may do.", stamp(o.UFM.Writes.Since))
 	say(len(o.UFM.Full.Unread) > 0, "Partitions whose members UFM does not tell, and that are left as they are: %d. See the log for work.failed.", len(o.UFM.Full.Unread))
 	say(o.Members.Unclaimed > 0, "Members in UFM that are of this controller's GUID range and belong to no pod: %d. If they are no other cluster's, have them removed: ibfabric reclaim.", o.Members.Unclaimed)
 	say(o.StuckHolds > 0, "GUIDs held for nodes that are gone or not Ready: %d. For a node that is gone for good: ibfabric release.", o.StuckHolds)

@@ -98,7 +98,7 @@ func tell(c *clusterfake.Console) {
 		UFM:     api.UFM{Target: "https://ufm1,ufm2", Shows: true, Address: "ufm1", Reads: api.Health{OK: true}, Writes: api.Health{Since: ago(4 * time.Minute), Error: "ufm: 503 Service Unavailable"}, Full: api.FullRead{At: ago(20 * time.Second), Took: api.Duration(1200 * time.Millisecond), From: "ufm1", Every: api.Duration(time.Minute)}},
 		Members: api.Counts{Desired: 4, Actual: 3, Pending: 1, Held: 1, Unclaimed: 1, Foreign: 2}, Pool: api.Pool{Size: 65536, Owned: 3, Held: 2, Free: 65531},
 		Partitions: 2, Drift: 1, DriftFound: 7, DriftRepaired: 6, Waiting: 1, Refused: 0, Oldest: &waiting, StuckHolds: 1,
-		Nodes: api.NodeTotals{Limit: 128, Count: 2}, Journal: api.JournalInfo{Entries: 12}, Notices: []string{"UFM takes no changes since 11:56: look at UFM's own log", "1 GUID waits for node gpu-17: ibfabric release --node gpu-17"}, AsOf: now(),
+		Nodes: api.NodeTotals{Limit: 128, Count: 2}, Journal: api.JournalInfo{Entries: 12}, Notices: []string{"UFM has taken no changes since 11:56: look at UFM's own log", "1 GUID waits for node gpu-17: ibfabric release --node gpu-17"}, AsOf: now(),
 	})
 	clusterfake.List(c, api.PathPods, done, waiting)
 	clusterfake.List(c, api.PathGUIDs,
