@@ -56,7 +56,8 @@ func (c *Controller) sayHeld(uid types.UID) {
 }
 
 // sweep frees the held GUIDs whose hold is over: first in the ledger, then in the pool.
-// One that UFM shows, in whatever partition, stays held.
+// One that UFM shows, in whatever partition, stays held. One that it showed less than the hold
+// time ago where no row says it is stays held as well, for the sake of whoever it was there.
 func (c *Controller) sweep(ctx context.Context) error {
 	var nodes corev1.NodeList
 	if err := c.cache.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
@@ -78,7 +79,7 @@ func (c *Controller) sweep(ctx context.Context) error {
 	err := c.store.CommitAll(ctx)
 	// Also after an error: the shards that could be stored are.
 	for _, g := range c.ledger.Dropped() {
-		err = errors.Join(err, c.pool.Free(g))
+		err = errors.Join(err, c.unclaimed.letGo(c.pool, g))
 		c.rec.Log(record.GUIDFreed, record.Fields{GUIDs: []guid.GUID{g}})
 	}
 	for _, key := range c.starving.take() {

@@ -106,7 +106,7 @@ func (c *Controller) letGoWhere(ctx context.Context, uid types.UID, gone func(le
 // freeUnsent frees the GUID of a row that never left this process: UFM cannot know it.
 func (c *Controller) freeUnsent(r ledger.Row) {
 	defer c.leftBy(r)
-	if err := errors.Join(c.pool.Release(r.GUID, r.Owner()), c.pool.Free(r.GUID)); err != nil {
+	if err := errors.Join(c.pool.Release(r.GUID, r.Owner()), c.unclaimed.letGo(c.pool, r.GUID)); err != nil {
 		c.rec.Log(record.WorkFailed, record.Fields{Pod: r.Pod, GUIDs: []guid.GUID{r.GUID}, Err: err})
 	}
 }

@@ -88,6 +88,17 @@ func (u *unclaimed) free(pool *guid.Pool, g guid.GUID) {
 	}
 }
 
+// letGo frees a GUID that a row has held, unless it stands in UFM where no row says it is, or
+// did so less than the hold time ago.
+func (u *unclaimed) letGo(pool *guid.Pool, g guid.GUID) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if _, gone := u.gone[g]; gone || len(u.in[g]) > 0 {
+		return pool.Pass(g, u.holder(g))
+	}
+	return pool.Free(g)
+}
+
 // claim lets a pod have an unclaimed GUID that it pins, when the partitions that the
 // GUID stands in are all among those that the pod joins anyway: somebody registered it
 // beforehand.

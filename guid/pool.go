@@ -171,6 +171,18 @@ func (p *Pool) Release(g GUID, owner Owner) error {
 	return nil
 }
 
+// Pass keeps a held GUID held, from now on for another one's sake.
+func (p *Pool) Pass(g GUID, to Owner) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, ok := p.slots[g]
+	if !ok || s.state != held {
+		return fmt.Errorf("hold guid %s for %s: it is not held", g, to)
+	}
+	s.owner = to
+	return nil
+}
+
 // Free makes a held GUID allocatable again.
 func (p *Pool) Free(g GUID) error {
 	p.mu.Lock()

@@ -83,6 +83,32 @@ func TestHeldGUIDIsNobodysUntilFreed(t *testing.T) {
 	allocate(t, p, owner(2))
 }
 
+func TestAHeldGUIDPassesToAnotherAndIsNobodysMeanwhile(t *testing.T) {
+	p := pool(t, 1, 1)
+	g := allocate(t, p, owner(1))
+	if err := p.Pass(g, owner(2)); err == nil {
+		t.Error("a GUID passed from its owner")
+	}
+	if err := p.Release(g, owner(1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Pass(g, owner(2)); err != nil {
+		t.Fatal(err)
+	}
+	if o, ok := p.Holder(g); !ok || o != owner(2) {
+		t.Errorf("it is held for %s, %v", o, ok)
+	}
+	if _, err := p.Allocate(owner(3)); !errors.Is(err, ErrExhausted) {
+		t.Errorf("it was handed out: %v", err)
+	}
+	if err := p.Free(g); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Pass(g, owner(2)); err == nil {
+		t.Error("a free GUID passed to somebody")
+	}
+}
+
 func TestLiveOwnerNeverLosesItsGUID(t *testing.T) {
 	p := pool(t, 1, 10)
 	g := allocate(t, p, owner(1))
