@@ -153,6 +153,13 @@ func (p *pods) removeWhere(ctx context.Context, n int, dice *rand.Rand, fit func
 	})
 }
 
+// collect deletes once more what is terminating and has nothing to wait for: an API server that
+// is killed in the midst of a deletion leaves such pods. In a cluster the garbage collector of
+// pods does this, a part of the controller-manager, which there is none of here.
+func (p *pods) collect(ctx context.Context) {
+	p.removeWhere(ctx, p.names, Step{}.random(), func(s podState) bool { return s.terminating && !s.finalizer })
+}
+
 // removeOf deletes a share of a node's pods, in percent.
 func (p *pods) removeOf(ctx context.Context, node string, percent int, dice *rand.Rand) (done int) {
 	here := func(s podState) bool { return s.node == node && !s.terminating }

@@ -113,6 +113,7 @@ func (w *world) untilSeen(ctx context.Context) error {
 // unsettled says what is not yet as it should be.
 func (w *world) unsettled(ctx context.Context) ([]violation, error) {
 	w.pods.unfinalize(ctx, w.pods.names, Step{}.random())
+	w.pods.collect(ctx)
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	list, err := w.kube.CoreV1().Pods(w.ns).List(ctx, metav1.ListOptions{})
