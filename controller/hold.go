@@ -71,12 +71,12 @@ func (c *Controller) sweep(ctx context.Context) error {
 	seenOut := func(r ledger.Row) bool {
 		return !standing[r.GUID] && !slices.ContainsFunc(r.Partitions(), func(p pkey.PKey) bool { return unsure[p] })
 	}
-	for _, r := range c.held() {
-		if seenOut(r) && c.holdIsOver(nodes.Items, r) {
-			c.ledger.DropHeld(r.GUID)
-		}
+	over := slices.DeleteFunc(c.held(), func(r ledger.Row) bool { return !seenOut(r) || !c.holdIsOver(nodes.Items, r) })
+	over, unasked := c.confirmed(ctx, nodes.Items, over)
+	for _, r := range over {
+		c.ledger.DropHeld(r.GUID)
 	}
-	err := c.store.CommitAll(ctx)
+	err := errors.Join(unasked, c.store.CommitAll(ctx))
 	// Also after an error: the shards that could be stored are.
 	for _, g := range c.ledger.Dropped() {
 		err = errors.Join(err, c.unclaimed.letGo(c.pool, g))
@@ -118,6 +118,44 @@ func (c *Controller) holdIsOver(nodes []corev1.Node, r ledger.Row) bool {
 		}
 	}
 	return known // a node that is no longer known may run on all the same
+}
+
+// confirmed are those of rows whose hold is over by what the API server itself says of their
+// nodes. A watch that broke is behind for as long as its backoff lasts, and shows a node that is
+// lost as Ready. A node is asked about once, and only when something is to be freed.
+func (c *Controller) confirmed(ctx context.Context, nodes []corev1.Node, rows []ledger.Row) (over []ledger.Row, err error) {
+	asked := map[string][]corev1.Node{}
+	for _, r := range rows {
+		names := []string{r.Node}
+		switch r.Node {
+		case "":
+			names = nil
+		case ledger.UnknownNode:
+			names = nodeNames(nodes)
+		}
+		var now []corev1.Node
+		for _, name := range names {
+			if _, known := asked[name]; !known {
+				var list corev1.NodeList // by a list, which the account may do anyway
+				if listErr := c.client.List(ctx, &list, client.MatchingFields{"metadata.name": name}); listErr != nil {
+					return over, fmt.Errorf("ask for node %s, whose pods had guids that are held: %w", name, listErr)
+				}
+				asked[name] = list.Items
+			}
+			now = append(now, asked[name]...)
+		}
+		if c.holdIsOver(now, r) && len(now) == len(names) {
+			over = append(over, r)
+		}
+	}
+	return over, nil
+}
+
+func nodeNames(nodes []corev1.Node) (names []string) {
+	for i := range nodes {
+		names = append(names, nodes[i].Name)
+	}
+	return names
 }
 
 // nodeProved reports whether a node has booted since, or has been Ready for the hold

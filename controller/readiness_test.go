@@ -1,11 +1,15 @@
 package controller
 
 import (
+	"context"
+	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
 	"github.com/ibfabric/ibfabric/controller/ledger"
@@ -108,5 +112,55 @@ func TestAHoldThatIsFoundLaterBeginsAnewToo(t *testing.T) {
 	d.store.Found([]ledger.Row{r})
 	if got, _ := d.ledger.Get(1); got.Since.Before(before) {
 		t.Errorf("it is held since %s", got.Since)
+	}
+}
+
+// apiOfNodes is an API server that is only asked for nodes by name.
+type apiOfNodes struct {
+	client.Client // nobody else is asked
+	nodes         []corev1.Node
+	err           error
+}
+
+func (a apiOfNodes) List(_ context.Context, into client.ObjectList, opts ...client.ListOption) error {
+	var o client.ListOptions
+	o.ApplyOptions(opts)
+	name, _ := o.FieldSelector.RequiresExactMatch("metadata.name")
+	list := into.(*corev1.NodeList)
+	list.Items = slices.DeleteFunc(slices.Clone(a.nodes), func(n corev1.Node) bool { return n.Name != name })
+	return a.err
+}
+
+// The watch of nodes is behind: what it shows gives no GUID away.
+func TestTheAPIServerConfirmsThatANodeIsReady(t *testing.T) {
+	now := time.Now()
+	ready := says(now.Add(-time.Hour), "b")
+	lost := says(now.Add(-time.Hour), "b")
+	lost[0].Status.Conditions[0].Status = corev1.ConditionUnknown
+	for name, tc := range map[string]struct {
+		api  apiOfNodes
+		node string
+		want bool
+	}{
+		"it is":                        {apiOfNodes{nodes: ready}, "node-a", true},
+		"it is lost":                   {apiOfNodes{nodes: lost}, "node-a", false},
+		"it is gone":                   {apiOfNodes{}, "node-a", false},
+		"it left and came back":        {apiOfNodes{nodes: says(now.Add(-time.Minute), "b")}, "node-a", false},
+		"it booted":                    {apiOfNodes{nodes: says(now.Add(-time.Minute), "c")}, "node-a", true},
+		"nobody answers":               {apiOfNodes{nodes: ready, err: errors.New("away")}, "node-a", false},
+		"nobody knows where, and is":   {apiOfNodes{nodes: ready}, ledger.UnknownNode, true},
+		"nobody knows where, and lost": {apiOfNodes{nodes: lost}, ledger.UnknownNode, false},
+		"nobody knows where, and gone": {apiOfNodes{}, ledger.UnknownNode, false},
+		"it ran nowhere":               {apiOfNodes{err: errors.New("away")}, "", true},
+	} {
+		d := newDesk(t)
+		d.cfg.Hold, d.client = time.Minute, tc.api
+		d.ready.look(ready, now)
+		d.now = func() time.Time { return now.Add(time.Hour) }
+		row := ledger.Row{GUID: 1, State: ledger.Held, Since: now, Node: tc.node, BootID: "b"}
+		over, err := d.confirmed(t.Context(), ready, []ledger.Row{row})
+		if (len(over) == 1) != tc.want || (err != nil) != (tc.api.err != nil && tc.node != "") {
+			t.Errorf("%s: %d are over, %v", name, len(over), err)
+		}
 	}
 }
