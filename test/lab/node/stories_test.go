@@ -171,8 +171,9 @@ func (w *world) lostNode() {
 	})
 	w.deletePod("lost", client.GracePeriodSeconds(0))
 	w.membersBecome("0x10")
-	// Another pod's life is long enough for the hold: it never had a node.
-	w.pod("brief", "rail-b", ibResource)
+	// Another pod's life is long enough for the hold: it never has a node. Without a word of it
+	// the scheduler might give it the lost one, as long as that has no taint.
+	w.pod("brief", "rail-b", ibResource, func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{corev1.LabelHostname: "nowhere"} })
 	w.goesOn("brief")
 	brief := w.guidOf("brief")
 	if brief == g {
