@@ -5,14 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -21,6 +19,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/ibfabric/ibfabric/cmd/ibfabric/internal/fault"
+	"github.com/ibfabric/ibfabric/cmd/internal/golden"
 	"github.com/ibfabric/ibfabric/controller/console/api"
 	"github.com/ibfabric/ibfabric/pkey"
 )
@@ -39,19 +38,7 @@ func TestAHealthyClusterHasNothingToMend(t *testing.T) {
 			t.Errorf("%d columns: %s", n, line)
 		}
 	}
-	const file = "testdata/healthy.golden"
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Error(diff)
-	}
+	golden.Compare(t, "healthy.golden", got, *update)
 }
 
 // TestEachFaultHasItsRow breaks one thing after the other. The other rows stay as they are.
