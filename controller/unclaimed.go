@@ -93,7 +93,8 @@ func (u *unclaimed) free(pool *guid.Pool, g guid.GUID) {
 func (u *unclaimed) letGo(pool *guid.Pool, g guid.GUID) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if _, gone := u.gone[g]; gone || len(u.in[g]) > 0 {
+	// The ranges may have been others when the last leader kept it.
+	if _, gone := u.gone[g]; pool.Contains(g) && (gone || len(u.in[g]) > 0) {
 		return pool.Pass(g, u.holder(g))
 	}
 	return pool.Free(g)
