@@ -123,39 +123,34 @@ func (c *Controller) holdIsOver(nodes []corev1.Node, r ledger.Row) bool {
 // confirmed are those of rows whose hold is over by what the API server itself says of their
 // nodes. A watch that broke is behind for as long as its backoff lasts, and shows a node that is
 // lost as Ready. A node is asked about once, and only when something is to be freed.
-func (c *Controller) confirmed(ctx context.Context, nodes []corev1.Node, rows []ledger.Row) (over []ledger.Row, err error) {
-	asked := map[string][]corev1.Node{}
+func (c *Controller) confirmed(ctx context.Context, nodes []corev1.Node, rows []ledger.Row) ([]ledger.Row, error) {
+	names := map[string]bool{}
 	for _, r := range rows {
-		names := []string{r.Node}
-		switch r.Node {
-		case "":
-			names = nil
-		case ledger.UnknownNode:
-			names = nodeNames(nodes)
+		if r.Node != "" && r.Node != ledger.UnknownNode {
+			names[r.Node] = true
+			continue
 		}
-		var now []corev1.Node
-		for _, name := range names {
-			if _, known := asked[name]; !known {
-				var list corev1.NodeList // by a list, which the account may do anyway
-				if listErr := c.client.List(ctx, &list, client.MatchingFields{"metadata.name": name}); listErr != nil {
-					return over, fmt.Errorf("ask for node %s, whose pods had guids that are held: %w", name, listErr)
-				}
-				asked[name] = list.Items
+		for i := range nodes {
+			if r.Node == ledger.UnknownNode {
+				names[nodes[i].Name] = true
 			}
-			now = append(now, asked[name]...)
-		}
-		if c.holdIsOver(now, r) && len(now) == len(names) {
-			over = append(over, r)
 		}
 	}
-	return over, nil
+	now, err := c.nodesNow(ctx, names)
+	return slices.DeleteFunc(rows, func(r ledger.Row) bool { return !c.holdIsOver(now, r) }), err
 }
 
-func nodeNames(nodes []corev1.Node) (names []string) {
-	for i := range nodes {
-		names = append(names, nodes[i].Name)
+// nodesNow asks the API server for nodes: for all of them or, if one answer is missing, for none.
+func (c *Controller) nodesNow(ctx context.Context, names map[string]bool) ([]corev1.Node, error) {
+	var now []corev1.Node
+	for name := range names {
+		var list corev1.NodeList // by a list, which the account may do anyway
+		if err := c.client.List(ctx, &list, client.MatchingFields{"metadata.name": name}); err != nil {
+			return nil, fmt.Errorf("ask for node %s, whose pods had guids that are held: %w", name, err)
+		}
+		now = append(now, list.Items...)
 	}
-	return names
+	return now, nil
 }
 
 // nodeProved reports whether a node has booted since, or has been Ready for the hold
