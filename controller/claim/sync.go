@@ -81,10 +81,16 @@ func (r *Reconciler) provide(ctx context.Context, claim *v1alpha1.PartitionClaim
 		}
 		s.networks, s.why = r.networks(ctx, claim, s.pkey)
 	}
+	again := unlessForAPerson(s.why)
+	if again != nil && r.queue.NumRequeues(client.ObjectKeyFromObject(claim)) == 0 {
+		// Nobody is told of the first time. Of the replicas' webhooks, ours too, some know a
+		// new Partition a moment after this one does.
+		return again
+	}
 	if err := r.writeStatus(ctx, claim, s); err != nil {
 		return err
 	}
-	return unlessForAPerson(s.why)
+	return again
 }
 
 // unlessForAPerson is what is worth another try by itself. What the API server refuses is,
