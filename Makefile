@@ -71,11 +71,20 @@ chaos: testbed ## let everything go wrong at once; SEED=7 DURATION=3m PODS=10000
 chaos-short: testbed
 	go test -count=1 ./test/chaos/...
 
+# What make lab plays: stories, both packages of them at once; with LONG=1 all that there is but
+# stories that a fake kernel shows as well.
+LAB := -p 2 -run 'TestOnRealKernels|TestOnARealNode' ./test/lab/cni ./test/lab/node
+ifneq ($(LONG),)
+LAB := -p 1 $$(go list ./test/lab/... | grep -v lab/cni) ./test/lab/cni
+endif
+ifneq ($(PEERS),)
+LAB := -run TestOnRealKernels ./test/lab/cni
+endif
+
 # -timeout covers downloads and both kernels.
-lab: STORIES = -run 'TestOnRealKernels|TestOnARealNode'
-lab: testbed ## real kernels, a real OpenSM and a whole node, in QEMU; KERNELS="6.12 7" RUN=regexp PEERS=1 PEER_DIR=folder
-	IBFABRIC_LAB=1 IBFABRIC_LAB_KERNELS="$(KERNELS)" IBFABRIC_LAB_RUN="$(RUN)" IBFABRIC_LAB_PEERS="$(PEERS)" IBFABRIC_LAB_PEER_DIR="$(abspath $(PEER_DIR))" \
-		go test -json -p 1 -count=1 -timeout 120m $(if $(PEERS),$(STORIES) ./test/lab/cni,$(if $(RUN),$(STORIES) ./test/lab/cni ./test/lab/node,$$(go list ./test/lab/... | grep -v lab/cni) ./test/lab/cni)) \
+lab: testbed ## real kernels, OpenSM and a whole node, in QEMU; LONG=1, KERNELS="6.12 7" RUN=regexp PEERS=1 PEER_DIR=folder
+	IBFABRIC_LAB=1 IBFABRIC_LAB_KERNELS="$(KERNELS)" IBFABRIC_LAB_RUN="$(RUN)" IBFABRIC_LAB_LONG="$(LONG)" IBFABRIC_LAB_PEERS="$(PEERS)" IBFABRIC_LAB_PEER_DIR="$(abspath $(PEER_DIR))" \
+		go test -json -count=1 -timeout 120m $(LAB) \
 		| go run ./test/lab/report -o build/lab.json $(if $(RUN),,$(if $(PEERS),-peers test/lab/README.md))
 
 testbed: ## build what tests and demo need of Kubernetes (once: five to ten minutes); prints the folder

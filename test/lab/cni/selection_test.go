@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// forCI are the stories that a real kernel is needed for: which netdev and RDMA device
+// needReal are the stories that a real kernel is needed for: which netdev and RDMA device
 // there are after a rebind, a move and a namespace's end, and under what names. The others
 // turn on records, files and configurations, and the fake kernel shows as much in seconds;
 // RUN=. plays them all.
-func forCI() string {
+func needReal() string {
 	names := []string{
 		"ADD gives a pod its VF and DEL takes it back",
 		"ADD does not rebind a VF that has its GUID",
@@ -54,7 +54,7 @@ func selection() []string {
 	if os.Getenv("IBFABRIC_LAB_PEERS") != "" {
 		programs = "."
 	}
-	return []string{storiesWanted + "=" + cmp.Or(run, forCI()), pluginsWanted + "=" + cmp.Or(run, programs)}
+	return []string{storiesWanted + "=" + cmp.Or(run, needReal()), pluginsWanted + "=" + cmp.Or(run, programs)}
 }
 
 // wanted is for the guest.

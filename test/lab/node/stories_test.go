@@ -23,36 +23,44 @@ import (
 // kernel is the node's.
 const kernel = "6.12"
 
+// story is one of a node. Long ones take minutes.
+type story struct {
+	name string
+	tell func(*world)
+	long bool
+}
+
+// chosen are the stories that RUN= names, or else those that are not long, and with LONG=1 all.
+func chosen(t *testing.T) []story {
+	t.Helper()
+	stories := []story{
+		{name: "a pod comes to its partition and leaves nothing behind", tell: (*world).wholeWay},
+		{name: "two pods in two partitions have each its own PKey", tell: (*world).twoPartitions},
+		{name: "a RoCE pod gets its VF by the sibling path", tell: (*world).roce},
+		{name: "pods of two nodes meet in one partition", tell: (*world).twoNodes},
+		{name: "the GUID of a lost node's pod stays held until the node is back", tell: (*world).lostNode},
+		// The last: no controller runs on this machine after it.
+		{name: "the shipped images do it all in pods of their manifests", tell: (*world).shipped, long: true},
+	}
+	run, long := os.Getenv("IBFABRIC_LAB_RUN"), os.Getenv("IBFABRIC_LAB_LONG") != ""
+	wanted, err := regexp.Compile(run)
+	must(t, err)
+	return slices.DeleteFunc(stories, func(s story) bool {
+		return !wanted.MatchString(s.name) || run == "" && s.long && !long
+	})
+}
+
 // TestOnARealNode tells its stories one after the other: they share a cluster and a node.
 func TestOnARealNode(t *testing.T) {
 	if os.Getenv("IBFABRIC_LAB") == "" {
 		t.Skip("SKIPPED: boots a Kubernetes node in a virtual machine; make lab runs it (IBFABRIC_LAB=1)")
 	}
-	stories := []struct {
-		name string
-		tell func(*world)
-	}{
-		{"a pod comes to its partition and leaves nothing behind", (*world).wholeWay},
-		{"two pods in two partitions have each its own PKey", (*world).twoPartitions},
-		{"a RoCE pod gets its VF by the sibling path", (*world).roce},
-		{"pods of two nodes meet in one partition", (*world).twoNodes},
-		{"the GUID of a lost node's pod stays held until the node is back", (*world).lostNode},
-		// The last: no controller runs on this machine after it.
-		{"the shipped images do it all in pods of their manifests", (*world).shipped},
-	}
-	wanted, err := regexp.Compile(os.Getenv("IBFABRIC_LAB_RUN"))
-	must(t, err)
-	stories = slices.DeleteFunc(stories, func(s struct {
-		name string
-		tell func(*world)
-	}) bool {
-		return !wanted.MatchString(s.name)
-	})
+	stories := chosen(t)
 	if len(stories) == 0 {
 		t.Skip("SKIPPED: no story of the node has that name")
 	}
-	if chosen := os.Getenv("IBFABRIC_LAB_KERNELS"); chosen != "" && !slices.Contains(strings.Fields(chosen), kernel) {
-		t.Skipf("SKIPPED: the node has been run with kernel %s only, and KERNELS is %s", kernel, chosen)
+	if kernels := os.Getenv("IBFABRIC_LAB_KERNELS"); kernels != "" && !slices.Contains(strings.Fields(kernels), kernel) {
+		t.Skipf("SKIPPED: the node has been run with kernel %s only, and KERNELS is %s", kernel, kernels)
 	}
 	t.Run("kernel "+kernel, func(t *testing.T) {
 		w := newWorld(t)
