@@ -10,11 +10,21 @@ import (
 	"github.com/ibfabric/ibfabric/cni/record"
 )
 
-// strike lets the n-th verb from now on fail or die, once.
+// strike lets the n-th verb from now on fail or die, once, of those that everywhere has.
 func (n *node) strike(at int, fault hostfake.Fault) {
-	n.faults.Plan(func(i int, _ string) hostfake.Fault {
-		if i == at {
-			return fault
+	n.onVerb(at, func() hostfake.Fault { return fault })
+}
+
+// onVerb does something before the n-th verb from now on, of those that everywhere has.
+func (n *node) onVerb(at int, do func() hostfake.Fault) {
+	next := 0
+	n.faults.Plan(func(_ int, verb string) hostfake.Fault {
+		if n.leftOut(verb) {
+			return hostfake.Fault{}
+		}
+		next++
+		if next-1 == at {
+			return do()
 		}
 		return hostfake.Fault{}
 	})

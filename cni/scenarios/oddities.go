@@ -22,10 +22,8 @@ func NetNSEndsUnderDel(t *testing.T, lab Lab, k kind) {
 		}
 		p := k.pod(n, fmt.Sprint("c", at), 0x0200000000000100)
 		n.mustAdd(p)
-		n.faults.Plan(func(i int, _ string) hostfake.Fault {
-			if i == at {
-				lab.EndNetNS(p.ns)
-			}
+		n.onVerb(at, func() hostfake.Fault {
+			lab.EndNetNS(p.ns)
 			return hostfake.Fault{}
 		})
 		err := n.del(p)

@@ -192,9 +192,18 @@ func (l *Lab) Reboot() {
 func (l *Lab) Tidy() {
 	l.EndAll()
 	l.forget()
-	if eventually("VFs", l.allAtHome) != nil || l.repair() != nil || !maps.Equal(l.look(), l.fresh) {
+	if eventually("VFs", l.comeHome) != nil || l.repair() != nil || !maps.Equal(l.look(), l.fresh) {
 		l.Reboot()
 	}
+}
+
+// comeHome is allAtHome, with names once more for netdevs that were gone, or up, when udev came.
+func (l *Lab) comeHome() error {
+	err := l.allAtHome()
+	if err != nil {
+		renameAll()
+	}
+	return err
 }
 
 // repair gives the VFs that are not as after the boot what they had then, and binds them

@@ -46,6 +46,13 @@ func (l *Lab) startUdev() error {
 	return nil
 }
 
+func renameAll() {
+	links, _ := netlink.LinkList() // next time, then
+	for _, link := range links {
+		rename(link.Attrs())
+	}
+}
+
 // rename may fail: the netdev can be gone, or up, by now.
 func rename(attrs *netlink.LinkAttrs) {
 	if !isKernels(attrs.Name) || chosen(attrs.Name) {

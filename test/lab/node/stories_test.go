@@ -37,7 +37,7 @@ func chosen(t *testing.T) []story {
 		{name: "a pod comes to its partition and leaves nothing behind", tell: (*world).wholeWay},
 		{name: "two pods in two partitions have each its own PKey", tell: (*world).twoPartitions},
 		{name: "a RoCE pod gets its VF by the sibling path", tell: (*world).roce},
-		{name: "pods of two nodes meet in one partition", tell: (*world).twoNodes},
+		{name: "pods of two nodes meet in one partition", tell: (*world).twoNodes, long: true},
 		{name: "the GUID of a lost node's pod stays held until the node is back", tell: (*world).lostNode},
 		// The last: no controller runs on this machine after it.
 		{name: "the shipped images do it all in pods of their manifests", tell: (*world).shipped, long: true},
