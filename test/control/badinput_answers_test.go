@@ -27,12 +27,16 @@ type spoiler struct {
 
 	mu   sync.Mutex // protects what follows
 	how  lie        // nil: not at all
+	next lie        // from the next Remove on; nil: as before
 	lies int        // answers that were spoilt
 
 	sound sync.RWMutex // held for reading by each read that is answered soundly
 }
 
 func (s *spoiler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodDelete {
+		s.removal()
+	}
 	s.mu.Lock()
 	how := s.how
 	if how != nil && r.Method == http.MethodGet {
@@ -58,6 +62,24 @@ func (s *spoiler) now(how lie) {
 	s.mu.Unlock()
 	s.sound.Lock()
 	defer s.sound.Unlock()
+}
+
+// fromRemoval lets the answers be spoilt from when the next Remove comes: a controller that
+// cannot read UFM would not send it.
+func (s *spoiler) fromRemoval(how lie) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next = how
+}
+
+func (s *spoiler) removal() {
+	s.mu.Lock()
+	how := s.next
+	s.next = nil
+	s.mu.Unlock()
+	if how != nil {
+		s.now(how)
+	}
 }
 
 // believed waits until the controller had many an occasion to believe a lie.
@@ -163,10 +185,10 @@ func tellOfSpoilt(t *testing.T, ways map[string]spoiltAnswer) {
 			}
 			before := len(w.logOf(event))
 
-			s.now(ways[name].how)
+			s.fromRemoval(ways[name].how)
 			w.deletePod(named("leaves " + name))
-			w.pod(named("comes "+name), "rail")
 			testbed.Eventually(t, "its Remove went through", func() (bool, string) { return !slices.Contains(w.members(0x5), leaver), "" })
+			w.pod(named("comes "+name), "rail")
 			s.now(ways[name].how)
 			s.believed(t)
 			w.logged(event, ways[name].says)
