@@ -80,15 +80,16 @@ func (j *judge) heldAfterRemoval(t *tenure) {
 	if !ever {
 		return
 	}
+	since := j.outSince(out)
 	given, by := t.from, "in no partition"
 	for _, m := range j.puts[t.element.GUID] {
-		if r := m.entry.Received; r.After(out.entry.Changed) && r.Before(given) && !r.Before(t.life.created) {
+		if r := m.entry.Received; r.After(since) && r.Before(given) && !r.Before(t.life.created) {
 			given, by = r, m.String()
 		}
 	}
-	if wait := given.Sub(out.entry.Changed); wait < holdTime {
+	if wait := given.Sub(since); wait < holdTime {
 		j.breaks(given, t, "rule 4: %s, taken out of %s at %s, was given to %s (%s) %s later",
-			t.element.GUID, out, clock(out.entry.Changed), t, by, wait)
+			t.element.GUID, out, clock(since), t, by, wait)
 	}
 }
 
@@ -103,7 +104,7 @@ func (j *judge) heldAfterSeen(t *tenure) {
 				from, to, seen := s.overlap(st)
 				alien := !t.claims(at.pkey) || st.put.Before(t.life.created)
 				over := !to.IsZero() && !to.After(given.Add(-holdTime))
-				if seen && alien && from.Before(given) && !over && !j.excused(t, s, st, to.IsZero() || to.After(given)) {
+				if seen && alien && from.Before(given) && !over && !j.excused(t, s, at, st, to.IsZero() || to.After(given)) {
 					j.breaks(given, t, "rule 4: %s was given to %s at %s; %s had it in %s from %s to %s, for somebody else",
 						t.element.GUID, t, clock(given), s.of.name, at.pkey, clock(from), clock(to))
 				}
@@ -114,19 +115,45 @@ func (j *judge) heldAfterSeen(t *tenure) {
 
 // excused reports whether an owner may have a GUID although a UFM had it for somebody else
 // less than the hold time before, or has it still (stands).
-func (j *judge) excused(t *tenure, s spell, st stay, stands bool) bool {
+func (j *judge) excused(t *tenure, s spell, at place, st stay, stands bool) bool {
 	from, to, _ := s.overlap(st)
 	brought := s != j.spells[0] && st.from.Before(s.from) // by a failover
 	unclaimed := st.put.IsZero() || brought && j.rowGone(t, s)
 	brief := !stands && to.Sub(from) < unread // nobody need have read it, what with the faults
+	out, taken := j.takenBy(at, st)
 	switch {
 	case unclaimed && !stands:
 		return true // no row tells the next leader of it
-	case brief && (brought && to.Equal(s.to) || j.overtaken(t, st)):
+	case brief && (brought && !taken || taken && unknown(out, st) || j.overtaken(t, st)):
 		return true
 	}
 	// The pod may have been given it before the controller saw what this UFM has.
 	return brought && unclaimed && t.life.created.Before(s.from.Add(unread))
+}
+
+// takenBy is the removal that ended a stay; false is that there was none.
+func (j *judge) takenBy(at place, st stay) (out move, taken bool) {
+	i := slices.IndexFunc(j.takes[at.guid], func(m move) bool { return m.place == at && m.entry.Changed.Equal(st.to) })
+	if i < 0 {
+		return move{}, false
+	}
+	return j.takes[at.guid][i], true
+}
+
+// unknown reports whether a removal came before the stay began that it ended: both it and what
+// put the GUID in were done late, and whoever sent them need not have read of it.
+func unknown(out move, st stay) bool { return out.entry.Received.Before(st.from) }
+
+// outSince is when a removal was done, for all that a controller could know.
+func (j *judge) outSince(out move) time.Time {
+	for _, p := range j.past {
+		for _, st := range p.stays[out.place] {
+			if p.of.name == out.ufm && st.to.Equal(out.entry.Changed) && st.to.Sub(st.from) < unread && unknown(out, st) {
+				return out.entry.Received
+			}
+		}
+	}
+	return out.entry.Changed
 }
 
 // overtaken reports whether a call came before the GUID was taken out, and was done after.

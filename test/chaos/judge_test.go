@@ -218,6 +218,35 @@ func TestTheJudgeFindsWhatIsBroken(t *testing.T) {
 			x.add(22)
 			x.configured(a, 23)
 		}, "for somebody else"},
+		"given after it was in for a moment, by two late calls": {func(x *trial) {
+			x.delayed(ufmsim.OpAdd, 1, 5)
+			x.delayed(ufmsim.OpRemove, 1.1, 5.2)
+			a := x.made("a", 5.3)
+			x.add(1.2 + hold)
+			x.configured(a, 1.3+hold)
+		}, ""},
+		"given soon after a late call took it out": {func(x *trial) {
+			x.add(1)
+			x.delayed(ufmsim.OpRemove, 1.1, 5.2)
+			a := x.made("a", 5.3)
+			x.add(1.2 + hold)
+			x.configured(a, 1.3+hold)
+		}, "taken out of"},
+		"given after a failover brought it for a moment, until a wipe": {func(x *trial) {
+			x.brought(50)
+			x.call(x.standby, ufmsim.OpWipe, 0, 54)
+			x.given(x.standby, 55)
+		}, ""},
+		"given after a failover brought it for long, until a wipe": {func(x *trial) {
+			x.brought(50)
+			x.call(x.standby, ufmsim.OpWipe, 0, 70)
+			x.given(x.standby, 71)
+		}, "for somebody else"},
+		"given after a failover brought it for a moment, until somebody took it out": {func(x *trial) {
+			x.brought(50)
+			x.call(x.standby, ufmsim.OpRemove, somePKey, 54)
+			x.given(x.standby, 55)
+		}, "for somebody else"},
 		"given soon after a call that nothing had overtaken": {func(x *trial) {
 			x.add(1)
 			x.remove(2)

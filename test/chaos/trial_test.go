@@ -108,7 +108,29 @@ func (x *trial) remove(at float64) { x.call(x.first, ufmsim.OpRemove, somePKey, 
 func (x *trial) late(came, done float64) {
 	x.add(came + 1)
 	x.remove(came + 2)
-	x.past[x.first].play(ufmsim.Entry{Op: ufmsim.OpAdd, PKey: somePKey, Received: x.at(came), Changed: x.at(done), Members: []pkey.Member{{GUID: someGUID, Mode: someMode()}}})
+	x.delayed(ufmsim.OpAdd, came, done)
+}
+
+// delayed is a call that came before it was done.
+func (x *trial) delayed(op ufmsim.Op, came, done float64) {
+	x.past[x.first].play(ufmsim.Entry{Op: op, PKey: somePKey, Received: x.at(came), Changed: x.at(done), Members: []pkey.Member{{GUID: someGUID, Mode: someMode()}}})
+}
+
+// brought is a GUID that a failover brings back, soon after its pod has ended and it was out.
+func (x *trial) brought(at float64) {
+	former := x.made("former", at-20)
+	x.add(at - 19)
+	x.configured(former, at-18)
+	x.ended(former, at-2)
+	x.remove(at - 1.5)
+	x.failOver(somePKey, at)
+}
+
+// given is a pod that comes before the GUID is put in for it, and goes on.
+func (x *trial) given(u *ufm, at float64) {
+	pod := x.made("next", at-0.5)
+	x.call(u, ufmsim.OpAdd, somePKey, at)
+	x.configured(pod, at+1)
 }
 
 // failOver lets the standby answer, which has the GUID in a partition since before.
