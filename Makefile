@@ -40,7 +40,7 @@ race: testbed ## unit tests, and the controller in its tests, under the race det
 		echo "CGO_ENABLED=1 go test -race (unit packages)"; \
 		CGO_ENABLED=1 go test -race $(UNIT); \
 		echo "IBFABRIC_RACE=1 go test ./test/control (the controller under the race detector)"; \
-		IBFABRIC_RACE=1 go test -parallel 4 ./test/control; \
+		IBFABRIC_RACE=1 go test -timeout 20m -parallel 4 ./test/control; \
 	else \
 		printf '%s\n' '' '*** SKIPPED: the race detector needs gcc. Nothing was checked for data races. ***' '' >&2; \
 	fi

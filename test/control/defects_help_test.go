@@ -113,7 +113,7 @@ func (w *world) lead(env []string, flags ...string) *process {
 
 // quick are flags of leaders that take the place of a killed one soon.
 func quick() []string {
-	return []string{"--lease-duration=4s", "--lease-renew=3s", "--lease-retry=200ms", "--ufm-timeout=1s"}
+	return []string{"--lease-duration=8s", "--lease-renew=7s", "--lease-retry=200ms", "--ufm-timeout=2s"}
 }
 
 // liveHeap is what the last garbage collection left of a controller's heap, in MB: its
