@@ -30,7 +30,9 @@ func (w *world) settle(ctx context.Context) ([]violation, error) {
 	if err := w.mend(ctx); err != nil {
 		return nil, err
 	}
-	for end := time.Now().Add(patience); ; pause(ctx, 300*milli) {
+	// With thousands of pods two cores take their time, the API server's and the judge's.
+	enough := patience + time.Duration(w.plan.Pods)*60*milli
+	for end := time.Now().Add(enough); ; pause(ctx, 300*milli) {
 		wrong, err := w.unsettled(ctx)
 		if err == nil && len(wrong) > 0 {
 			w.setStage(fmt.Sprintf("settling, %d to go (%.60s)", len(wrong), wrong[0]))
@@ -40,7 +42,7 @@ func (w *world) settle(ctx context.Context) ([]violation, error) {
 		}
 		if time.Now().After(end) {
 			for i := range wrong {
-				wrong[i].text = fmt.Sprintf("not settled within %s: %s", patience, wrong[i].text)
+				wrong[i].text = fmt.Sprintf("not settled within %s: %s", enough, wrong[i].text)
 			}
 			return wrong, err
 		}
