@@ -86,7 +86,10 @@ func (w *world) release() {
 		},
 		&corev1.ConfigMap{
 			ObjectMeta: metav1.ObjectMeta{Namespace: release, Name: "ib-kubernetes-config"},
-			Data:       map[string]string{"DAEMON_SM_PLUGIN": "ufm", "IBFABRIC_HOLD": hold.String(), "IBFABRIC_SYNC_PERIOD": "3s"},
+			Data: map[string]string{
+				"DAEMON_SM_PLUGIN": "ufm", "IBFABRIC_HOLD": hold.String(), "IBFABRIC_SYNC_PERIOD": "3s",
+				"IBFABRIC_LEASE_DURATION": "1m", "IBFABRIC_LEASE_RENEW": "50s", // an emulated CPU on a busy machine stops for longer than 10 s
+			},
 		},
 	} {
 		must(w.t, w.api.Create(w.ctx(), object))
