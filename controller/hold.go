@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,9 +34,9 @@ func (c *Controller) hold(ctx context.Context, rows []ledger.Row) error {
 		byPod[r.UID] = append(byPod[r.UID], r)
 	}
 	failed = append(failed, c.store.Commit(ctx, held))
-	for uid, of := range byPod {
+	for _, of := range byPod {
 		if of[0].Last {
-			c.sayHeld(uid)
+			c.sayHeld(of)
 		}
 		c.freeEntries(of[0].UID)
 		c.pods.Add(of[0].Pod) // it may live, and wait for the next one
@@ -44,14 +45,16 @@ func (c *Controller) hold(ctx context.Context, rows []ledger.Row) error {
 }
 
 // sayHeld says of a pod that its GUIDs are held, once all of them are: they leave one
-// partition after the other.
-func (c *Controller) sayHeld(uid types.UID) {
-	held := slices.DeleteFunc(c.ledger.OfPod(uid), func(r ledger.Row) bool { return r.State != ledger.Held })
-	if len(held) == 0 {
-		return
-	}
+// partition after the other. The last of them are told by their caller, since a hold that is
+// shorter than a write to the API server is over by now, and their rows are swept.
+func (c *Controller) sayHeld(last []ledger.Row) {
+	held := slices.DeleteFunc(c.ledger.OfPod(last[0].UID), func(r ledger.Row) bool {
+		return r.State != ledger.Held || slices.ContainsFunc(last, func(l ledger.Row) bool { return l.GUID == r.GUID })
+	})
+	held = append(held, last...)
+	slices.SortFunc(held, func(a, b ledger.Row) int { return cmp.Compare(a.GUID, b.GUID) })
 	f := rowFields(held)
-	f.Node, f.Detail = held[0].Node, "for "+c.cfg.Hold.String()
+	f.Node, f.Detail = last[0].Node, "for "+c.cfg.Hold.String()
 	c.rec.Log(record.GUIDHeld, f)
 }
 

@@ -2,15 +2,20 @@ package controller
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/controller/ledger"
+	"github.com/ibfabric/ibfabric/controller/record"
 	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/pkey"
 )
 
 // row gives an interface of a pod its GUID.
@@ -120,5 +125,47 @@ func TestAnInterfaceThatWasEditedHasItsOwnGUIDUnderTheNextLeaderToo(t *testing.T
 	}
 	if _, held := d.pool.Holder(before.GUID); !held {
 		t.Error("another pod can be given what an interface had until lately")
+	}
+}
+
+// Two partitions let a pod go one after the other; with a hold of nothing, rows are swept before
+// the API server has said that they are stored.
+func TestThatAPodsGUIDsAreHeldIsSaidOnceThoughTheHoldIsOver(t *testing.T) {
+	for name, swept := range map[string][]guid.GUID{"a hold that lasts": nil, "a hold of nothing": {1, 2, 3}} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.store.Client = deafAPI{}
+			var said [][]guid.GUID
+			d.rec.Hear(func(e record.Event, f record.Fields) {
+				if e == record.GUIDHeld {
+					said = append(said, f.GUIDs)
+				}
+			})
+			for g, p := range map[guid.GUID]pkey.PKey{1: 6, 2: 5, 3: 5} {
+				r := rowIn(g, "a", p)
+				r.Interface = fmt.Sprint("net", g)
+				d.row(r)
+			}
+			d.letGo(t.Context(), rowIn(1, "a", 6).UID)
+			for _, out := range []struct {
+				of    pkey.PKey
+				guids []guid.GUID
+			}{{6, []guid.GUID{1}}, {5, []guid.GUID{2, 3}}} {
+				rows := d.ledger.Out(out.of, out.guids, d.now())
+				for _, g := range swept {
+					d.ledger.DropHeld(g)
+				}
+				if err := d.hold(t.Context(), rows); err != nil && !errors.Is(err, errDeaf) {
+					t.Fatal(err)
+				}
+			}
+			want := [][]guid.GUID{{1, 2, 3}}
+			if swept != nil {
+				want = [][]guid.GUID{{2, 3}} // of what is free again nobody is told
+			}
+			if diff := cmp.Diff(want, said); diff != "" {
+				t.Errorf("it was said (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
