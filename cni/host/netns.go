@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -23,6 +24,10 @@ var errInterrupted = netlink.ErrDumpInterrupted
 // open returns a handle on the namespace; the caller closes it.
 func (n NetNS) open() (netns.NsHandle, error) {
 	if n == Home {
+		// A thread that is not held can be another call's, in a pod, between the asking for
+		// its number and the opening of its namespace.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		return netns.Get()
 	}
 	handle, err := netns.GetFromPath(string(n))

@@ -4,8 +4,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -100,4 +104,61 @@ func TestAThreadIsInTheNamespaceForACallAndNoneStays(t *testing.T) {
 	if err := NetNS("/var/run/netns/never-was").within(func() error { return nil }); !errors.Is(err, ErrNotFound) {
 		t.Errorf("without a namespace: %v, want ErrNotFound", err)
 	}
+}
+
+// A goroutine that asks where it is can be moved to another thread before it opens what it was
+// told. The thread that it asked about may be in a pod by then, for another call.
+func TestHomeIsHomeWhileOtherCallsAreInPods(t *testing.T) {
+	pod := newNetNS(t)
+	inode := func(handle netns.NsHandle) uint64 {
+		var stat unix.Stat_t
+		if err := unix.Fstat(int(handle), &stat); err != nil {
+			t.Error(err)
+		}
+		return stat.Ino
+	}
+	home, err := Home.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer home.Close()
+	want := inode(home)
+	stay := func() error { time.Sleep(time.Millisecond); return nil }
+	var calls, collector sync.WaitGroup
+	done := make(chan struct{})
+	collector.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				runtime.GC() // which stops goroutines anywhere, as a busy node does
+			}
+		}
+	})
+	for range 16 {
+		calls.Go(func() {
+			for range 200 {
+				if err := pod.within(stay); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		calls.Go(func() {
+			for range 5000 {
+				at, err := Home.open()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got := inode(at); got != want {
+					t.Errorf("home is namespace %d, want %d", got, want)
+				}
+				at.Close()
+			}
+		})
+	}
+	calls.Wait()
+	close(done)
+	collector.Wait()
 }
