@@ -56,6 +56,7 @@ func (w *world) startWith(env []string, flags ...string) *process {
 	w.t.Cleanup(func() {
 		if w.t.Failed() {
 			p.signal(syscall.SIGQUIT) // its goroutines go into the log
+			p.signal(syscall.SIGCONT) // also of one that the test had paused
 			<-p.end
 		}
 		p.kill()
