@@ -81,12 +81,12 @@ func noNetNS(err error) error {
 // netlinkAt calls f with a handle whose sockets are in ns. The thread goes there for the
 // opening of the sockets only.
 func (h *Host) netlinkAt(n NetNS, family int, f func(*netlink.Handle) error) error {
-	at, err := n.open()
-	if err != nil {
+	// By within: the library's own way there gives a thread back that could not return.
+	var handle *netlink.Handle
+	err := n.within(func() (err error) {
+		handle, err = netlink.NewHandle(family)
 		return err
-	}
-	defer at.Close()
-	handle, err := netlink.NewHandleAt(at, family)
+	})
 	if err != nil {
 		return fmt.Errorf("opening a netlink socket in %s: %w", n, err)
 	}
@@ -96,12 +96,11 @@ func (h *Host) netlinkAt(n NetNS, family int, f func(*netlink.Handle) error) err
 
 // execute sends one rtnetlink request from ns.
 func execute(n NetNS, req *nl.NetlinkRequest) ([][]byte, error) {
-	at, err := n.open()
-	if err != nil {
-		return nil, err
-	}
-	defer at.Close()
-	socket, err := nl.GetNetlinkSocketAt(at, netns.None(), unix.NETLINK_ROUTE)
+	var socket *nl.NetlinkSocket
+	err := n.within(func() (err error) {
+		socket, err = nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("opening a netlink socket in %s: %w", n, err)
 	}

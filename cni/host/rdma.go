@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -29,7 +30,7 @@ func (h *Host) RDMADevice(_ context.Context, ns NetNS, pci PCI) (RDMADevice, err
 	var found RDMADevice
 	err := h.sysfsAt(ns, func(sysfs string) error {
 		return h.netlinkAt(ns, unix.NETLINK_RDMA, func(handle *netlink.Handle) (err error) {
-			found, err = findRDMA(sysfs, handle, pci)
+			found, err = findRDMA(sysfs, handle.RdmaLinkList, pci)
 			return err
 		})
 	})
@@ -39,24 +40,27 @@ func (h *Host) RDMADevice(_ context.Context, ns NetNS, pci PCI) (RDMADevice, err
 	return found, nil
 }
 
-// findRDMA asks sysfs for the name and netlink for the index that goes with it. A dump
-// of RDMA devices resumes by position, so it can miss a device while another one is
-// rebound; and the name can change in between. Either is mended by looking again.
-func findRDMA(sysfs string, handle *netlink.Handle, pci PCI) (RDMADevice, error) {
+// findRDMA asks sysfs for the name and netlink, which knows no PCI addresses, for the index
+// that goes with it. A dump of RDMA devices resumes by position, so it can miss a device while
+// another one is rebound; and a name can pass to another device between the answers, whose
+// index would move that one into the pod. Either is mended by looking again.
+func findRDMA(sysfs string, list func() ([]*netlink.RdmaLink, error), pci PCI) (RDMADevice, error) {
 	var name string
 	for range 10 {
 		var err error
 		if name, err = rdmaName(sysfs, pci); err != nil {
 			return RDMADevice{}, err
 		}
-		links, err := handle.RdmaLinkList()
+		links, err := list()
 		if err != nil && !errors.Is(err, errInterrupted) {
 			return RDMADevice{}, err
 		}
-		for _, link := range links {
-			if link.Attrs.Name == name {
-				return RDMADevice{Index: link.Attrs.Index, Name: name}, nil
-			}
+		i := slices.IndexFunc(links, func(l *netlink.RdmaLink) bool { return l.Attrs.Name == name })
+		if i < 0 {
+			continue
+		}
+		if again, err := rdmaName(sysfs, pci); err == nil && again == name {
+			return RDMADevice{Index: links[i].Attrs.Index, Name: name}, nil
 		}
 	}
 	return RDMADevice{}, fmt.Errorf("sysfs shows %s, but RDMA netlink does not: %w", name, ErrNotFound)

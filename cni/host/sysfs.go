@@ -101,9 +101,17 @@ func netdevIndex(sysfs string, pci PCI) (index int, err error) {
 	return index, nil
 }
 
-// rdmaName finds the name of a function's RDMA device; two are one too many to choose.
+// rdmaName finds the name of a function's RDMA device; two are one too many to choose. A
+// device that is renamed during the listing can be in it under both names, but not for long.
 func rdmaName(sysfs string, pci PCI) (string, error) {
-	entries, err := os.ReadDir(filepath.Join(functionDir(sysfs, pci), "infiniband"))
+	var entries []os.DirEntry
+	var err error
+	for range 5 {
+		entries, err = os.ReadDir(filepath.Join(functionDir(sysfs, pci), "infiniband"))
+		if err != nil || len(entries) <= 1 {
+			break
+		}
+	}
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("RDMA device of %s: %w", pci, notFound(err))

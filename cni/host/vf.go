@@ -26,7 +26,7 @@ func (h *Host) VFConfig(_ context.Context, vf VF) (VFConfig, error) {
 }
 
 func (h *Host) vfConfig(vf VF) (VFConfig, error) {
-	index, err := netdevIndex(h.paths.Sysfs, vf.PF)
+	index, err := netdevIndexStable(h.paths.Sysfs, vf.PF)
 	if err != nil {
 		return VFConfig{}, err
 	}
@@ -140,7 +140,7 @@ func (h *Host) SetVFLinkState(_ context.Context, vf VF, state LinkState) error {
 }
 
 func (h *Host) withPF(vf VF, f func(*netlink.Handle, netlink.Link) error) error {
-	index, err := netdevIndex(h.paths.Sysfs, vf.PF)
+	index, err := netdevIndexStable(h.paths.Sysfs, vf.PF)
 	if err != nil {
 		return err
 	}
