@@ -102,7 +102,8 @@ func Add(ctx context.Context, env *plugin.Env, req plugin.Request) (*types100.Re
 	if err != nil {
 		return nil, err
 	}
-	if err := env.NeedNetNS(ctx, req.NetNS); err != nil {
+	namespace, err := env.NeedNetNS(ctx, req.NetNS)
+	if err != nil {
 		return nil, err
 	}
 	if conf.Children && len(req.IfName) > maxIfName-len(".9000") {
@@ -110,6 +111,7 @@ func Add(ctx context.Context, env *plugin.Env, req plugin.Request) (*types100.Re
 	}
 	j := newJob(env, env.NewRecord(req, Type, conf.Network, string(conf.Device)))
 	j.conf = conf
+	j.rec.NetNSID = namespace
 	j.rec.GUID = record.GUID(conf.GUID)
 	// Before the device is locked: it may have to lock the one that has the GUID, and two
 	// calls that hold one and want the other would wait for ever.

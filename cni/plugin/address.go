@@ -33,6 +33,9 @@ func (e *Env) AddressStep(rec *record.Record, bySource bool, got func(*types100.
 			for _, ip := range result.IPs {
 				ip.Interface = &first
 			}
+			if err := txn.NeedNetNS(ctx, e.Kernel, rec); err != nil {
+				return err
+			}
 			result.Interfaces = []*types100.Interface{{Name: rec.IfName, Sandbox: rec.NetNS}}
 			main := result
 			if bySource {

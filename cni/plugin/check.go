@@ -60,7 +60,8 @@ func (e *Env) checked(ctx context.Context, req Request, incumbent func(record.Ke
 	case rec.NetNS != string(req.NetNS):
 		return nil, &Error{Code: types.ErrInvalidNetNS, Field: "CNI_NETNS", Err: fmt.Errorf("is %s, but the interface was attached to %s", req.NetNS, rec.NetNS)}
 	}
-	return rec, e.NeedNetNS(ctx, req.NetNS)
+	_, err = e.NeedNetNS(ctx, req.NetNS)
+	return rec, err
 }
 
 // checkDevices looks for what the steps of the record have moved.

@@ -51,6 +51,7 @@ func ToCNI(err error) error {
 		coded *Error
 		busy  *txn.BusyError
 		inUse *txn.InUseError
+		ended *txn.EndedError
 		code  = types.ErrInternal
 	)
 	switch {
@@ -58,6 +59,8 @@ func ToCNI(err error) error {
 		code = coded.Code
 	case errors.As(err, &busy), errors.As(err, &inUse):
 		code = types.ErrTryAgainLater
+	case errors.As(err, &ended):
+		code = types.ErrInvalidNetNS
 	}
 	return types.NewError(code, strings.ReplaceAll(err.Error(), "\n", "; "), "")
 }

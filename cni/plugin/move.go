@@ -62,6 +62,9 @@ func (e *Env) netdevFromHome(ctx context.Context, rec *record.Record) (host.Netd
 	if err := e.Kernel.SetNetdevUp(ctx, host.Home, n.Index, false); err != nil {
 		return n, err
 	}
+	if err := txn.NeedNetNS(ctx, e.Kernel, rec); err != nil {
+		return n, err
+	}
 	if err := e.Kernel.MoveNetdev(ctx, host.Home, n.Index, pod, rec.IfName); err != nil {
 		return n, err
 	}

@@ -26,6 +26,9 @@ func (e *Env) RDMAStep(rec *record.Record) txn.Step {
 			if err != nil {
 				return err
 			}
+			if err := txn.NeedNetNS(ctx, e.Kernel, rec); err != nil {
+				return err
+			}
 			name, err := e.moveRDMA(ctx, rec, host.Home, d, host.NetNS(rec.NetNS))
 			if err == nil {
 				e.Log.Info("RDMA device moved", zap.String("device", rec.Device), zap.String("rdma", name))

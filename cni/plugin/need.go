@@ -9,14 +9,18 @@ import (
 	"github.com/ibfabric/ibfabric/cni/host"
 )
 
-// NeedNetNS refuses what is no network namespace of a pod.
-func (e *Env) NeedNetNS(ctx context.Context, ns host.NetNS) error {
+// NeedNetNS refuses what is no network namespace of a pod, and tells one that is from all
+// others of this boot ("" before Linux 5.14).
+func (e *Env) NeedNetNS(ctx context.Context, ns host.NetNS) (id string, err error) {
 	there, err := e.Kernel.HasNetNS(ctx, ns)
-	// Of the host's namespace nothing could be told apart, and DEL would find all at home.
-	if err != nil || there && ns != host.Home {
-		return err
+	if err != nil {
+		return "", err
 	}
-	return &Error{Code: types.ErrInvalidNetNS, Field: "CNI_NETNS", Err: fmt.Errorf("%q is no network namespace", string(ns))}
+	// Of the host's namespace nothing could be told apart, and DEL would find all at home.
+	if there && ns != host.Home {
+		return e.Kernel.NetNSID(ctx, ns)
+	}
+	return "", &Error{Code: types.ErrInvalidNetNS, Field: "CNI_NETNS", Err: fmt.Errorf("%q is no network namespace", string(ns))}
 }
 
 // NeedExclusive refuses isolation where RDMA devices belong to all namespaces.

@@ -44,7 +44,8 @@ func Add(ctx context.Context, env *plugin.Env, req plugin.Request) (*types100.Re
 	if err != nil {
 		return nil, err
 	}
-	if err := env.NeedNetNS(ctx, req.NetNS); err != nil {
+	namespace, err := env.NeedNetNS(ctx, req.NetNS)
+	if err != nil {
 		return nil, err
 	}
 	if err := env.NeedExclusive(ctx); err != nil {
@@ -56,6 +57,7 @@ func Add(ctx context.Context, env *plugin.Env, req plugin.Request) (*types100.Re
 	}
 	defer release()
 	rec := env.NewRecord(req, Type, conf.Name, string(device))
+	rec.NetNSID = namespace
 	if err := env.Engine().Claim(ctx, rec); err != nil {
 		return nil, err
 	}

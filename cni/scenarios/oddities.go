@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/ibfabric/ibfabric/cni/host"
@@ -32,6 +33,39 @@ func NetNSEndsUnderDel(t *testing.T, lab Lab, k kind) {
 			n.mustDel(p)
 		}
 		n.homeAgain(name)
+	})
+}
+
+// PathReusedUnderAdd is a sandbox that dies while its ADD waits, and whose path, that of a
+// process, is another pod's when the ADD goes on. In the moment of a move nobody can tell.
+func PathReusedUnderAdd(t *testing.T, lab Lab, k kind) {
+	n := k.node(t, lab)
+	verbs := n.addVerbs(k)
+	counted := slices.DeleteFunc(slices.Clone(verbs), n.leftOut)
+	known := slices.Index(counted, "NetNSID") // -1 on a slow node, which begins with a change
+	n.everywhere(verbs, func(at int, late bool, name string) {
+		moves := slices.Contains([]string{"MoveRDMA", "MoveNetdev", "Configure"}, counted[at])
+		// The next plugin of a chain knows of the namespace what its path says.
+		begins := looks(counted[at]) && slices.Contains(counted[at:min(at+3, len(counted))], "RDMAMode")
+		if late || moves || begins || at <= known {
+			return
+		}
+		p := k.pod(n, fmt.Sprint("c", at), 0x0200000000000100)
+		n.onVerb(at, func() hostfake.Fault {
+			lab.EndNetNS(p.ns)
+			lab.NewNetNS(p.id)
+			return hostfake.Fault{}
+		})
+		_, _ = n.add(p) // that it fails is the next line's
+		n.faults.Plan(nil)
+		_, netdev := lab.Kernel().Netdev(context.Background(), p.ns, p.vf)
+		_, rdma := lab.Kernel().RDMADevice(context.Background(), p.ns, p.vf)
+		if !errors.Is(netdev, host.ErrNotFound) || !errors.Is(rdma, host.ErrNotFound) {
+			t.Errorf("%s: another pod got the dead one's netdev (%v) or RDMA device (%v)", name, netdev, rdma)
+		}
+		n.mustDel(p)
+		n.homeAgain(name)
+		lab.EndNetNS(p.ns)
 	})
 }
 

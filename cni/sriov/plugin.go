@@ -89,11 +89,13 @@ func Add(ctx context.Context, env *plugin.Env, req plugin.Request) (*types100.Re
 	if err != nil {
 		return nil, err
 	}
-	if err := env.NeedNetNS(ctx, req.NetNS); err != nil {
+	namespace, err := env.NeedNetNS(ctx, req.NetNS)
+	if err != nil {
 		return nil, err
 	}
 	j := newJob(env, env.NewRecord(req, Type, conf.Network, string(conf.Device)))
 	j.conf = conf
+	j.rec.NetNSID = namespace
 	release, err := env.Locks.Device(ctx, string(conf.Device))
 	if err != nil {
 		return nil, err

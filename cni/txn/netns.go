@@ -3,6 +3,7 @@ package txn
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/cni/record"
@@ -36,4 +37,23 @@ func (e *Engine) forgetNetNS(ctx context.Context, rec *record.Record) error {
 		rec.NetNS = ""
 	}
 	return err
+}
+
+// EndedError says that the network namespace of an attachment has ended, whatever is at its
+// path now.
+type EndedError struct{ NetNS string }
+
+func (e *EndedError) Error() string {
+	return fmt.Sprintf("the network namespace that was at %s has ended", e.NetNS)
+}
+
+// NeedNetNS fails with an *EndedError when the network namespace of an attachment has ended.
+// It comes right before anything enters it: an ADD waits for locks, the fabric and IPAM, for
+// minutes at worst, and the path may be another pod's by then.
+func NeedNetNS(ctx context.Context, node host.Node, rec *record.Record) error {
+	there, err := HasNetNS(ctx, node, rec)
+	if err != nil || there {
+		return err
+	}
+	return &EndedError{NetNS: rec.NetNS}
 }

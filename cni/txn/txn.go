@@ -56,30 +56,26 @@ type Engine struct {
 	KeepUntil func() time.Time
 }
 
-// Apply writes the record and does the steps. If one fails, it and those before it are
-// undone; what cannot be undone now stays in the record.
+// Apply writes the record, which knows its network namespace, and does the steps. If one
+// fails, it and those before it are undone; what cannot be undone now stays in the record.
 func (e *Engine) Apply(ctx context.Context, rec *record.Record, steps []Step) error {
 	boot, err := e.Node.BootID(ctx)
 	if err != nil {
 		return err
 	}
-	id, err := e.Node.NetNSID(ctx, host.NetNS(rec.NetNS))
-	if err != nil {
-		return err
-	}
-	rec.BootID, rec.NetNSID, rec.Ready, rec.Steps = boot, id, false, names(steps)
+	rec.BootID, rec.Ready, rec.Steps = boot, false, names(steps)
 	if err := e.Store.Write(rec); err != nil {
 		return err
 	}
 	for i, step := range steps {
 		if err := e.do(ctx, step); err != nil {
 			var pending *PendingError
-			return errors.Join(err, e.undo(ctx, rec, begun(steps, i), errors.As(err, &pending)))
+			return errors.Join(err, e.takeBack(ctx, rec, begun(steps, i), errors.As(err, &pending)))
 		}
 	}
 	rec.Ready = true
 	if err := e.Store.Write(rec); err != nil {
-		return errors.Join(err, e.undo(ctx, rec, steps, false))
+		return errors.Join(err, e.takeBack(ctx, rec, steps, false))
 	}
 	return nil
 }
@@ -121,10 +117,14 @@ func (e *Engine) Leave(ctx context.Context, rec *record.Record) error {
 }
 
 func (e *Engine) revert(ctx context.Context, rec *record.Record, keep bool) error {
+	return e.takeBack(ctx, rec, e.Steps(rec), keep)
+}
+
+func (e *Engine) takeBack(ctx context.Context, rec *record.Record, steps []Step, keep bool) error {
 	if err := e.forgetNetNS(context.WithoutCancel(ctx), rec); err != nil {
 		return err
 	}
-	return e.undo(ctx, rec, e.Steps(rec), keep)
+	return e.undo(ctx, rec, steps, keep)
 }
 
 // Release undoes what a device has kept. The record is one of Kept.
