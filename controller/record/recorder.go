@@ -2,6 +2,7 @@ package record
 
 import (
 	"fmt"
+	"hash/fnv"
 	"strings"
 	"time"
 
@@ -94,7 +95,16 @@ func (r *Recorder) Tell(about runtime.Object, e Event, f Fields) {
 	if entry.Level == Warn {
 		kind = corev1.EventTypeWarning
 	}
-	r.sink.Eventf(about, nil, kind, entry.Reason, "Fabric", "%s", f.note())
+	note := f.note()
+	r.sink.Eventf(about, nil, kind, entry.Reason, action(note), "%s", note)
+}
+
+// action makes Events of different texts different ones. client-go takes those that differ in
+// their text alone for one that came again, and keeps the first text.
+func action(note string) string {
+	text := fnv.New32a()
+	text.Write([]byte(note))
+	return fmt.Sprintf("Fabric-%08x", text.Sum32())
 }
 
 // note is the text of a Kubernetes Event: what went wrong, or what the pod has.

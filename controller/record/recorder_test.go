@@ -79,9 +79,10 @@ func TestTheSetOfEventsIsClosed(t *testing.T) {
 	}
 }
 
-type sink struct{ notes []string }
+type sink struct{ notes, actions []string }
 
-func (s *sink) Eventf(_, _ runtime.Object, kind, reason, _, _ string, args ...any) {
+func (s *sink) Eventf(_, _ runtime.Object, kind, reason, action, _ string, args ...any) {
+	s.actions = append(s.actions, action)
 	s.notes = append(s.notes, kind+" "+reason+" "+args[0].(string))
 }
 
@@ -97,6 +98,18 @@ func TestOnlyEventsWithAReasonReachThePod(t *testing.T) {
 	r.Tell(&corev1.Pod{}, PodConfigured, Fields{})
 	if len(s.notes) != 1 || !strings.HasPrefix(s.notes[0], "Warning FabricRefused x") || len(s.notes[0]) > 1100 {
 		t.Errorf("the pod was told %d times: %.80q", len(s.notes), s.notes)
+	}
+}
+
+// client-go merges Events that differ in nothing but their text, and keeps the first one's.
+func TestAnotherTextIsAnotherEvent(t *testing.T) {
+	s := &sink{}
+	r := New(zap.NewNop(), s)
+	for _, why := range []string{"network rail1 does not exist", "partition rail has 4 of 4 members", "network rail1 does not exist"} {
+		r.Tell(&corev1.Pod{}, PodWaiting, Fields{Err: errors.New(why)})
+	}
+	if a := s.actions; len(a) != 3 || a[0] == a[1] || a[0] != a[2] {
+		t.Errorf("three Events have the actions %v, want the first one's in the last alone", a)
 	}
 }
 
