@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"k8s.io/client-go/util/workqueue"
@@ -24,7 +25,7 @@ const (
 
 func newQueue[T comparable](name string, order workqueue.Queue[T]) workqueue.TypedRateLimitingInterface[T] {
 	return workqueue.NewTypedRateLimitingQueueWithConfig(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[T](backoffMin, backoffMax),
+		newBackoff[T](),
 		workqueue.TypedRateLimitingQueueConfig[T]{
 			Name: name,
 			DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[T]{
@@ -143,4 +144,40 @@ func (o *oldestFirst) since(p pkey.PKey) time.Time {
 		return later(since, o.served[p])
 	}
 	return o.pushed[p].Add(idleWeight)
+}
+
+// backoff is how long a key that failed rests: twice as long each time. One that is asked for
+// again before it has rested, as a partition is for each pod that comes, and fails again, rests
+// as long as it would have: else a blip of UFM in a burst of pods would end in the longest rest.
+type backoff[T comparable] struct {
+	workqueue.TypedRateLimiter[T]
+	mu  sync.Mutex
+	due map[T]time.Time
+}
+
+func newBackoff[T comparable]() *backoff[T] {
+	return &backoff[T]{
+		TypedRateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[T](backoffMin, backoffMax),
+		due:              map[T]time.Time{},
+	}
+}
+
+// When implements workqueue.TypedRateLimiter.
+func (b *backoff[T]) When(key T) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if left := time.Until(b.due[key]); left > 0 {
+		return left
+	}
+	rest := b.TypedRateLimiter.When(key)
+	b.due[key] = time.Now().Add(rest)
+	return rest
+}
+
+// Forget implements workqueue.TypedRateLimiter.
+func (b *backoff[T]) Forget(key T) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.due, key)
+	b.TypedRateLimiter.Forget(key)
 }
