@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ibfabric/ibfabric/controller/record"
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/pkey"
 )
@@ -65,5 +66,37 @@ func TestASilentMomentIsNoChange(t *testing.T) {
 				t.Errorf("it counts is %t, %v", counts, err)
 			}
 		})
+	}
+}
+
+// What a failed wait left over is waited for before anything else; the pods are told of that, too.
+func TestPodsHearOfAWaitThatGoesOn(t *testing.T) {
+	d := newDesk(t)
+	now := time.Unix(1000, 0)
+	d.now = func() time.Time { return now }
+	d.after = func(rest time.Duration) <-chan time.Time {
+		now = now.Add(rest)
+		done := make(chan time.Time)
+		close(done)
+		return done
+	}
+	d.cfg.WaitApplied, d.applier = true, &clockOfUFM{texts: []string{"noon"}}
+	r := d.row(rowIn(1, "a", 5))
+	d.pending.add(r.Pod, []pkey.PKey{5}, now, now)
+	d.view.show(partition("ufm1"), d.view.mark(5))
+	before, err := d.beforeChange(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.view.await(5, pkey.Batch{Mode: mode0, GUIDs: []guid.GUID{1}}, before)
+	d.view.added(5, pkey.Batch{Mode: mode0, GUIDs: []guid.GUID{1}}, "ufm1")
+	told := 0
+	d.rec.Hear(func(e record.Event, f record.Fields) {
+		if e == record.PodWaiting && f.Pod == r.Pod {
+			told++
+		}
+	})
+	if err := d.catchUp(t.Context(), 5); err == nil || told != 1 {
+		t.Errorf("the wait ended with %v, and the pod was told %d times", err, told)
 	}
 }

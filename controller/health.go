@@ -103,7 +103,11 @@ func (c *Controller) catchUp(ctx context.Context, p pkey.PKey) error {
 	if _, waits := c.view.awaited(p); !waits || !c.waitsApplied() {
 		return nil
 	}
-	return c.inTurn(ctx, func() error { return c.untilApplied(ctx, p) })
+	err := c.inTurn(ctx, func() error { return c.untilApplied(ctx, p) })
+	if err != nil && ctx.Err() == nil {
+		c.tellWaiting(p, err)
+	}
+	return err
 }
 
 // untilApplied waits until all members of a partition count that UFM took.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -167,5 +168,25 @@ func TestThatAPodsGUIDsAreHeldIsSaidOnceThoughTheHoldIsOver(t *testing.T) {
 				t.Errorf("it was said (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A pod that asks for the GUID of one that has ended, before UFM let it go, has only to wait.
+func TestAGUIDThatIsOnItsWayOutIsWaitedFor(t *testing.T) {
+	for leaving, want := range map[bool]record.Event{true: record.PodWaiting, false: record.PodRefused} {
+		d := newDesk(t)
+		r := d.row(rowIn(1, "a", 5))
+		if leaving {
+			d.letGo(t.Context(), r.UID)
+		}
+		var told []record.Event
+		d.rec.Hear(func(e record.Event, _ record.Fields) { told = append(told, e) })
+		err := d.pool.Assign(guid.Owner{UID: "b", Interface: "net1"}, r.GUID)
+		if _, err := d.waitForGUID(&corev1.Pod{}, err); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(told, want) {
+			t.Errorf("leaving %t: it was told %v, want %v", leaving, told, want)
+		}
 	}
 }

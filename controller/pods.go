@@ -194,6 +194,11 @@ func (c *Controller) waitForGUID(pod *corev1.Pod, err error) (time.Duration, err
 	var taken *guid.TakenError
 	var leaves *stillLeavingError
 	var full *fullError
+	if errors.As(err, &taken) {
+		if r, ok := c.ledger.Get(taken.GUID); ok && r.State == ledger.Leaving {
+			taken.Held = true // as good as: no reason to choose another
+		}
+	}
 	switch {
 	case errors.As(err, &full) && !full.never():
 		c.tell(pod, record.PodWaiting, record.Fields{PKeys: []pkey.PKey{full.pkey}, Err: err})
