@@ -175,7 +175,7 @@ func (r *Reconciler) finish(ctx context.Context, claim *v1alpha1.PartitionClaim)
 	}
 	before := claim.DeepCopy()
 	controllerutil.RemoveFinalizer(claim, v1alpha1.FinalizerClaim)
-	if err := r.patch(ctx, claim, before, "take the finalizer off claim"); err != nil {
+	if done, err := r.patched(ctx, claim, before, "take the finalizer off claim"); err != nil || !done {
 		return err
 	}
 	f := record.Fields{UID: claim.UID, Detail: "claim " + client.ObjectKeyFromObject(claim).String()}
@@ -240,9 +240,15 @@ func (r *Reconciler) endFormer(ctx context.Context, key types.NamespacedName, cl
 // patch changes the finalizers of an object, unless somebody else has changed it meanwhile:
 // then the cache is behind, and what it gets brings the claim back.
 func (r *Reconciler) patch(ctx context.Context, to, from client.Object, what string) error {
-	err := r.deps.Client.Patch(ctx, to, client.MergeFromWithOptions(from, client.MergeFromWithOptimisticLock{}))
+	_, err := r.patched(ctx, to, from, what)
+	return err
+}
+
+// patched is patch, and says whether it was done.
+func (r *Reconciler) patched(ctx context.Context, to, from client.Object, what string) (done bool, err error) {
+	err = r.deps.Client.Patch(ctx, to, client.MergeFromWithOptions(from, client.MergeFromWithOptimisticLock{}))
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		return fmt.Errorf("%s %s: %w", what, client.ObjectKeyFromObject(to), err)
+		return false, fmt.Errorf("%s %s: %w", what, client.ObjectKeyFromObject(to), err)
 	}
-	return nil
+	return err == nil, nil
 }
