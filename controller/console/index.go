@@ -22,8 +22,9 @@ import (
 const (
 	keepKeys = time.Second
 	// keepTimes bounds what looking costs where lists are long: a list stays for at least so
-	// many times the time that it took to make.
+	// many times the time that it took to make. A pause of the machine is no length.
 	keepTimes = 20
+	keepMost  = 10 * time.Second
 	keepLists = 32 // partitions whose lists are kept
 	batch     = 1024
 )
@@ -67,7 +68,7 @@ func (k *kept[T]) get(now func() time.Time, make func() T) T {
 }
 
 func keepUntil(start, end time.Time) time.Time {
-	return end.Add(max(keepKeys, keepTimes*end.Sub(start)))
+	return end.Add(min(max(keepKeys, keepTimes*end.Sub(start)), keepMost))
 }
 
 // oldBy is how long it takes until all that was made up to now is old.

@@ -153,6 +153,8 @@
 	function put(fresh) {
 		const page = main();
 		const had = document.activeElement;
+		// What is not there may come: a page that says so listens for what it listened for before.
+		fresh.dataset.topics ||= page.dataset.topics;
 		meldElement(page, fresh, true);
 		document.title = page.dataset.title;
 		setClock();
