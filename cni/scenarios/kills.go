@@ -134,7 +134,9 @@ func KilledDel(t *testing.T, lab Lab, k kind) {
 		p := k.pod(n, fmt.Sprintf("c-%d-%t", at, late), 0x0200000000000100)
 		n.mustAdd(p)
 		n.strike(at, hostfake.Fault{Kill: true, Late: late})
-		if dead, err := hostfake.Survive(func() error { return n.del(p) }); !dead {
+		dead, err := hostfake.Survive(func() error { return n.del(p) })
+		// Whether a netdev has its name again before DEL or by it is up to udev, on a slow node.
+		if _, slow := lab.(Slow); !dead && (!slow || err != nil) {
 			t.Fatalf("%s: it lived (%v)", name, err)
 		}
 		n.faults.Plan(nil)

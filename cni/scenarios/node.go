@@ -71,7 +71,7 @@ func (n *node) pod(id string, i int, g guid.GUID) *pod {
 		n.lab.Program(g, 0x9000, 0x7fff, 0x0020)
 		n.known[g] = true
 	}
-	return &pod{
+	p := &pod{
 		id: id, ifname: "net1", ns: n.lab.NewNetNS(id), vf: n.lab.VFs()[i], guid: g,
 		config: map[string]any{
 			"cniVersion": "1.0.0", "name": "gpu1", "type": "ib-sriov", "deviceID": string(n.lab.VFs()[i]),
@@ -82,6 +82,10 @@ func (n *node) pod(id string, i int, g guid.GUID) *pod {
 			}},
 		},
 	}
+	if _, slow := n.lab.(Slow); slow {
+		p.config["fabricTimeout"] = "10m" // other pods' rebinds come before its own
+	}
+	return p
 }
 
 // with changes one key of the configuration; nil takes it out.

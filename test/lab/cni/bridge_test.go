@@ -123,6 +123,7 @@ func TestInsideBridge(t *testing.T) {
 func membership(t *testing.T, l *Lab) {
 	cni := plugin(ours, "ib-sriov")
 	member := l.attachment("member", 0, memberGUID)
+	member.config["fabricTimeout"] = "10m" // the guest, the serial line and OpenSM share a machine
 	if _, err := cni.call(t.Context(), "ADD", member); err != nil {
 		t.Fatalf("ADD of a member: %v", err)
 	}
@@ -137,7 +138,7 @@ func membership(t *testing.T, l *Lab) {
 		t.Fatalf("ADD of one that is no member: %v", err)
 	}
 	fmt.Println(asks + "admit")
-	stranger.config["fabricTimeout"] = "100s"
+	stranger.config["fabricTimeout"] = "10m"
 	if _, err := cni.call(t.Context(), "ADD", stranger); err != nil {
 		t.Fatalf("ADD once it is a member: %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,8 +33,10 @@ func (w *world) applyManifests(pattern string, oldNew ...string) {
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		must(w.t, err)
-		if len(oldNew) == 2 && strings.Count(string(text), oldNew[0]) != 1 {
-			w.t.Fatalf("%s does not say %q, or more than once", file, oldNew[0])
+		for old := range slices.Chunk(oldNew, 2) {
+			if strings.Count(string(text), old[0]) != 1 {
+				w.t.Fatalf("%s does not say %q, or more than once", file, old[0])
+			}
 		}
 		must(w.t, w.bed.Apply(w.ctx(), []byte(strings.NewReplacer(oldNew...).Replace(string(text)))))
 	}

@@ -25,7 +25,7 @@ import (
 )
 
 // patience is the deadline of everything that is waited for: far more than it takes.
-const patience = 5 * time.Minute
+const patience = 15 * time.Minute
 
 // namespace is the tenants'.
 const namespace = "default"

@@ -99,7 +99,8 @@ func (w *world) release() {
 	// One is enough for an emulated CPU.
 	w.applyManifests("manifests/20-*.yaml", "replicas: 2", "replicas: 1")
 	// A kubelet that has just started waits for a random part of the period before it probes.
-	w.applyManifests("manifests/40-*.yaml", "periodSeconds: 300", "periodSeconds: 30")
+	// The doctor takes its time on an emulated CPU.
+	w.applyManifests("manifests/40-*.yaml", "periodSeconds: 300", "periodSeconds: 60", "timeoutSeconds: 30", "timeoutSeconds: 55")
 }
 
 const nodeLabels = "app.kubernetes.io/name=ibfabric-node"

@@ -18,7 +18,7 @@ import (
 )
 
 // bootTime is far more than a node needs to boot to its snapshot, on a busy machine too.
-const bootTime = 10 * time.Minute
+const bootTime = 20 * time.Minute
 
 // Snapshot is a node that has booted: its modules are loaded and containerd runs with its
 // images. It has no name, no address and no cards yet.
