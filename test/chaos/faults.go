@@ -110,7 +110,7 @@ func (w *world) hitAPI(ctx context.Context, s Step, dice *rand.Rand) error {
 	w.chronicle.say("the API server is killed")
 	w.bed.StopAPIServer()
 	time.Sleep(s.For)
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	if err := w.bed.StartAPIServer(ctx); err != nil {
 		return fmt.Errorf("start the API server again: %w", err)

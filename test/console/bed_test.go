@@ -67,10 +67,11 @@ func (w *world) start(program string, env []string, args ...string) io.ReadClose
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() {
-		run.Kill()
+	go func() {
+		<-run.Done()
 		_ = in.Close() // who reads gets an end
-	})
+	}()
+	w.t.Cleanup(run.Kill)
 	return out
 }
 
@@ -103,7 +104,7 @@ func (w *world) console() string {
 	if err := programs.Build(w.t.Context(), dir, false, "cmd/ibfabric"); err != nil {
 		w.t.Fatal(err)
 	}
-	out := w.start(filepath.Join(dir, "ibfabric"), []string{"KUBECONFIG=" + w.rig.Bed.Kubeconfig()}, "console", "--wait", "50s", "--fabric", w.ns, "--controller-namespace", w.ns)
+	out := w.start(filepath.Join(dir, "ibfabric"), []string{"KUBECONFIG=" + w.rig.Bed.Kubeconfig()}, "console", "--wait", "5m", "--fabric", w.ns, "--controller-namespace", w.ns)
 	lines := bufio.NewScanner(out)
 	var said []string
 	for lines.Scan() {
@@ -156,7 +157,7 @@ func TestOnTheBed(t *testing.T) {
 	tab.UntilSays("add 2 GUIDs")
 	tab.UntilSays("UFM holds each of the 2 memberships")
 
-	tab.Click(`nav a[href$="/pods"]`)
+	tab.Follow(`nav a[href$="/pods"]`)
 	tab.UntilSays(w.ns + "/train-0")
 	tab.Until(isLive)
 	w.pod("train-1", "rail")
@@ -171,7 +172,7 @@ func TestOnTheBed(t *testing.T) {
 	}
 	tab.Type("/" + first.Hex() + "\r")
 	tab.UntilSays("GUID " + first.String())
-	tab.Click(fmt.Sprintf(`main a[href="%spods/%s/train-0"]`, pages.Prefix, w.ns))
+	tab.Follow(fmt.Sprintf(`main a[href="%spods/%s/train-0"]`, pages.Prefix, w.ns))
 	tab.UntilSays("Pod " + w.ns + "/train-0")
 	tab.Until(`document.querySelector(".lead .badge").textContent === "configured"`)
 	tab.Until(isLive)
@@ -182,9 +183,9 @@ func TestOnTheBed(t *testing.T) {
 
 	// Somebody writes markup into an annotation: it stays text.
 	w.pod("evil", `[{"name":"`+strings.ReplaceAll(evil, `"`, `\"`)+`"}]`)
-	tab.Click(`nav a[href$="/pods"]`)
+	tab.Follow(`nav a[href$="/pods"]`)
 	tab.UntilSays(w.ns + "/evil")
-	tab.Click(fmt.Sprintf(`a[href$="/%s/evil"]`, w.ns))
+	tab.Follow(fmt.Sprintf(`a[href$="/%s/evil"]`, w.ns))
 	tab.UntilSays("Pod " + w.ns + "/evil")
 	if owned := browser.Eval[bool](tab, `document.title === "owned" || document.querySelector("main img") !== null`); owned {
 		t.Error("a tenant's annotation ran in the page")

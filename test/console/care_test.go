@@ -65,7 +65,7 @@ func TestManyMembersSeen(t *testing.T) {
 	if rows := browser.Eval[int](tab, `document.querySelectorAll("main tbody tr").length`); rows != 100 {
 		t.Errorf("%d rows", rows)
 	}
-	tab.Click(`a[rel="next"]`)
+	tab.Follow(`a[rel="next"]`)
 	tab.Until(first + ` !== "` + before + `"`)
 	tab.Until(isLive)
 	after, err := guid.Parse(browser.Eval[string](tab, first))

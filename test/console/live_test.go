@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,8 +75,10 @@ func TestLivePod(t *testing.T) {
 	s.RemovePod(s.Waiting)
 	tab.UntilSays("Not known here")
 	tab.Until(`document.title.startsWith("Not known here")`)
-	if said := tab.Forgive(); len(said) != 1 || !strings.Contains(said[0], "404") {
-		t.Errorf("the browser says %q, want the one 404", said)
+	// As often as the page asked again.
+	said := tab.Forgive()
+	if len(said) == 0 || slices.ContainsFunc(said, func(s string) bool { return !strings.Contains(s, "404") }) {
+		t.Errorf("the browser says %q, want 404 and nothing else", said)
 	}
 }
 

@@ -20,7 +20,7 @@ kind: Policy
 omitStages: [RequestReceived]
 rules:
   - level: Metadata
-    users: ["system:serviceaccount:` + namespace + `:ibfabric-controller"]
+    users: ["` + controllerUser + `"]
   - level: None
 `
 

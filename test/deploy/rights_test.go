@@ -8,6 +8,7 @@ import (
 
 	nadv1 "github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/apis/k8s.cni.cncf.io/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -56,6 +57,9 @@ func TestTheRightsAreThoseOfAFullRun(t *testing.T) {
 	w.tries(render(t, secondFabric))
 	w.restricted(objects)
 	w.install(objects, port)
+	for _, right := range rights(granted(t, objects)) {
+		w.bed.Allowed(t, controllerUser, nil, authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: &right})
+	}
 	p := w.controller(objects, port)
 
 	w.apply("networks.yaml")
@@ -195,6 +199,13 @@ func (w *world) missing(objects []*unstructured.Unstructured, port int) {
 	if err := w.api.Update(w.ctx(), &role); err != nil {
 		w.t.Fatal(err)
 	}
+	testbed.Eventually(w.t, "the right is gone", func() (bool, string) {
+		asks := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: controllerUser, ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "patch", Resource: "pods"},
+		}}
+		answer, err := w.bed.Client().AuthorizationV1().SubjectAccessReviews().Create(w.ctx(), asks, metav1.CreateOptions{})
+		return err == nil && !answer.Status.Allowed, fmt.Sprint(answer, err)
+	})
 	w.controller(objects, port)
 	w.pod("denied", "rail")
 	want := request{Verb: "patch", Resource: "pods", Name: "denied"}
@@ -218,6 +229,24 @@ func granted(t *testing.T, objects []*unstructured.Unstructured) (rules []rbacv1
 		rules = append(rules, role.Rules...)
 	}
 	return rules
+}
+
+// rights are one of each rule, and one of each role that Kubernetes has and the chart binds:
+// who starts before the API server goes by all of them is denied something.
+func rights(rules []rbacv1.PolicyRule) []authorizationv1.ResourceAttributes {
+	all := []authorizationv1.ResourceAttributes{
+		{Verb: "create", Group: "authentication.k8s.io", Resource: "tokenreviews"},
+		{Namespace: metav1.NamespaceSystem, Verb: "get", Resource: "configmaps", Name: "extension-apiserver-authentication"},
+	}
+	for _, r := range rules {
+		right := authorizationv1.ResourceAttributes{Namespace: namespace, Verb: r.Verbs[0], Group: r.APIGroups[0]}
+		right.Resource, right.Subresource, _ = strings.Cut(r.Resources[0], "/")
+		if len(r.ResourceNames) > 0 {
+			right.Name = r.ResourceNames[0]
+		}
+		all = append(all, right)
+	}
+	return all
 }
 
 // find reads one of the objects.

@@ -33,6 +33,9 @@ import (
 // namespace is the release's.
 const namespace = "fabric-system"
 
+// controllerUser is the controller's account, as the API server calls it.
+const controllerUser = "system:serviceaccount:" + namespace + ":ibfabric-controller"
+
 // world is a cluster with a UFM, in which the chart is installed.
 type world struct {
 	t   *testing.T
@@ -128,8 +131,8 @@ func touchChart(t *testing.T) {
 	}
 }
 
-// install makes the objects, with one difference: the webhooks' Service leads to this
-// machine, where the controller runs. Those of ibfabric's kinds that stand already are left.
+// install makes the objects, with one difference: the webhooks lead to this machine, where the
+// controller runs, and may take longer. Those of ibfabric's kinds that stand already are left.
 func (w *world) install(objects []*unstructured.Unstructured, port int) {
 	w.t.Helper()
 	for _, o := range objects {
@@ -143,23 +146,10 @@ func (w *world) install(objects []*unstructured.Unstructured, port int) {
 			}
 			continue
 		}
-		w.lead(o, port)
-		w.make(o)
-	}
-}
-
-func (w *world) lead(o *unstructured.Unstructured, port int) {
-	if o.GetKind() == "Service" && strings.HasSuffix(o.GetName(), "-webhook") {
-		o.Object["spec"] = map[string]any{"type": "ExternalName", "externalName": "localhost"}
-	}
-	hooks, _, _ := unstructured.NestedSlice(o.Object, "webhooks")
-	for _, hook := range hooks {
-		if err := unstructured.SetNestedField(hook.(map[string]any), int64(port), "clientConfig", "service", "port"); err != nil {
+		if err := rig.Lead(o, port); err != nil {
 			w.t.Fatal(err)
 		}
-	}
-	if len(hooks) > 0 {
-		o.Object["webhooks"] = hooks
+		w.make(o)
 	}
 }
 

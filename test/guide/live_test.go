@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -65,7 +66,8 @@ func newLive(t *testing.T, resources ...string) *live {
 	return l
 }
 
-// admit installs the webhooks as they are shipped, but that their Service leads here.
+// admit installs the webhooks as they are shipped, but that their Service leads here, and that
+// the API server waits longer for their answer.
 func (l *live) admit(port int) {
 	l.t.Helper()
 	files, err := fs.Glob(deploy.Admission, "admission/*.yaml")
@@ -82,17 +84,8 @@ func (l *live) admit(port int) {
 			if documents.Decode(o) != nil {
 				break
 			}
-			if o.GetKind() == "Service" {
-				o.Object["spec"] = map[string]any{"type": "ExternalName", "externalName": "localhost"}
-			}
-			hooks, _, _ := unstructured.NestedSlice(o.Object, "webhooks")
-			for _, hook := range hooks {
-				if err := unstructured.SetNestedField(hook.(map[string]any), int64(port), "clientConfig", "service", "port"); err != nil {
-					l.t.Fatal(err)
-				}
-			}
-			if len(hooks) > 0 {
-				o.Object["webhooks"] = hooks
+			if err := rig.Lead(o, port); err != nil {
+				l.t.Fatal(err)
 			}
 			if err := l.createOne(l.t.Context(), o); err != nil {
 				l.t.Fatal(err)
@@ -133,6 +126,9 @@ func (l *live) account() (kubeconfig string) {
 	if err := l.bed.Apply(l.t.Context(), []byte(binding)); err != nil {
 		l.t.Fatal(err)
 	}
+	l.bed.Allowed(l.t, user, nil, authorizationv1.SubjectAccessReviewSpec{
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "*", Group: "*", Resource: "*"},
+	})
 	kubeconfig, err := l.bed.KubeconfigFor(user, "system:serviceaccounts", "system:serviceaccounts:kube-system")
 	if err != nil {
 		l.t.Fatal(err)

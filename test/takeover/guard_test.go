@@ -27,7 +27,7 @@ func TestIBFabricWaitsForTheLeaderOfANewerIBKubernetes(t *testing.T) {
 	retire := w.elect()
 	ours := w.ibfabric()
 	ours.says("incumbent.found", "ib-kubernetes-leader, held by node-1_uid")
-	w.renewed("ib-kubernetes-leader", 2*leaseTime)
+	w.renewed("ib-kubernetes-leader", leaseTime+3*time.Second)
 	if ours.count("leader.") > 0 || w.ours.changes.Load() > 0 {
 		t.Error("it did not wait")
 	}
@@ -121,7 +121,7 @@ func TestTheGuardNeedsTwoNarrowPermissions(t *testing.T) {
 
 // leaseTime is shorter than the minute of ib-kubernetes, which would be the tests', and longer
 // than a busy machine's pauses.
-const leaseTime = 5 * time.Second
+const leaseTime = 15 * time.Second
 
 // elect holds the lease of ib-kubernetes as its leader does, until it retires in order.
 func (w *world) elect() (retire func()) {

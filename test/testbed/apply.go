@@ -123,13 +123,13 @@ func (a *applier) discovered(ctx context.Context, object *unstructured.Unstructu
 	return nil
 }
 
-// mapping looks again for some seconds when a kind is unknown: discovery follows a new
+// mapping looks again for a while when a kind is unknown: discovery follows a new
 // CustomResourceDefinition a moment late.
 func (a *applier) mapping(ctx context.Context, object *unstructured.Unstructured) (*meta.RESTMapping, error) {
 	kind := object.GroupVersionKind()
-	for try := 0; ; try++ {
+	for end := time.Now().Add(time.Minute); ; {
 		mapping, err := a.mapper.RESTMapping(kind.GroupKind(), kind.Version)
-		if err == nil || !meta.IsNoMatchError(err) || try == 50 {
+		if err == nil || !meta.IsNoMatchError(err) || time.Now().After(end) {
 			return mapping, err
 		}
 		a.mapper.Reset()

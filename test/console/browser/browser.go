@@ -4,6 +4,7 @@ package browser
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os/exec"
@@ -188,6 +189,15 @@ func (b *Tab) Click(selector string) {
 	b.do("click "+selector, chromedp.Click(chromedp.CSS(selector)))
 }
 
+// Follow follows the link that a CSS selector finds, once it is there. On a page that changes a
+// click of the mouse may come down where the link no longer is.
+func (b *Tab) Follow(selector string) {
+	b.t.Helper()
+	link := fmt.Sprintf("document.querySelector(%q)", selector)
+	b.Until(link + " !== null")
+	b.do("follow "+selector, chromedp.Evaluate[chromedp.Void](link+".click()"))
+}
+
 // Type sends keys to whatever has the focus; kb.Tab, kb.Enter and their like among them. As
 // on a keyboard, the press of a key brings its letter only if the page lets it.
 func (b *Tab) Type(keys string) {
@@ -314,10 +324,11 @@ func word(v *accessibility.Value) string {
 	return strings.Trim(string(v.Value), `" `)
 }
 
-// Close closes a tab before its test ends.
+// Close closes a tab before its test ends. One that a busy machine does not close within
+// chromedp's few seconds goes with the browser.
 func (b *Tab) Close() {
 	b.t.Helper()
-	if err := chromedp.Cancel(b.ctx); err != nil {
+	if err := chromedp.Cancel(b.ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		b.t.Errorf("close a tab: %v", err)
 	}
 }
