@@ -228,13 +228,20 @@ func (p *patches) see(pod *corev1.Pod) {
 	}
 }
 
+// untilConfigured has patience for each hundred pods: how soon all of them are depends on the
+// machine.
 func (p *patches) untilConfigured(n int) {
 	p.w.t.Helper()
-	testbed.Eventually(p.w.t, fmt.Sprintf("%d pods are configured", n), func() (bool, string) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return len(p.done) >= n, fmt.Sprintf("%d are", len(p.done))
-	})
+	for want := min(100, n); ; want = min(want+100, n) {
+		testbed.Eventually(p.w.t, fmt.Sprintf("%d of %d pods are configured", want, n), func() (bool, string) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return len(p.done) >= want, fmt.Sprintf("%d are", len(p.done))
+		})
+		if want == n {
+			return
+		}
+	}
 }
 
 func (p *patches) patchedTwice() []string {

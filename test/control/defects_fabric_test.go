@@ -28,7 +28,7 @@ func TestDefect19WhatACrashLeavesInUFMIsTakenUpOrTakenOut(t *testing.T) {
 	testbed.Eventually(t, "UFM has both", func() (bool, string) { return len(w.members(0x5)) == 2, "" })
 	first.kill()
 	w.deletePod("gone") // nobody sees it
-	w.lead(nil, quick()...)
+	w.succeed("--sync-period=300ms")
 	kept := w.configured("kept")[0]
 	w.inUFM(0x5, kept)
 	w.undisturbed(kept)

@@ -111,9 +111,10 @@ func (w *world) lead(env []string, flags ...string) *process {
 	return w.startWith(env, append([]string{"--lease-duration=1m", "--lease-renew=50s", "--sync-period=300ms"}, flags...)...)
 }
 
-// quick are flags of leaders that take the place of a killed one soon.
+// quick are flags of a leader that is to be killed or paused: the next one need not wait long for
+// its place.
 func quick() []string {
-	return []string{"--lease-duration=8s", "--lease-renew=7s", "--lease-retry=200ms", "--ufm-timeout=2s"}
+	return []string{"--lease-duration=8s", "--lease-renew=7s", "--lease-retry=200ms"}
 }
 
 // liveHeap is what the last garbage collection left of a controller's heap, in MB: its

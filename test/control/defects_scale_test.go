@@ -2,10 +2,12 @@ package control
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/pkey"
@@ -85,13 +87,22 @@ func TestDefect29AnOutageCostsUFMNoMoreRequestsThanPartitions(t *testing.T) {
 	w.createPods(pods, func(i int) string { return []string{"blue", "red"}[i%2] })
 	w.event(fmt.Sprintf("p%d", pods-2), "FabricWaiting", "pkey 0x5")
 	w.event(fmt.Sprintf("p%d", pods-1), "FabricWaiting", "pkey 0x6")
-	// From here on nothing comes but what is tried again, six times for each partition.
-	met := len(f.requests(nil))
-	testbed.Eventually(t, "it is tried again", func() (bool, string) { return len(f.requests(nil)) >= met+12, "" })
-	if again := len(f.requests(nil)) - met; again >= pods {
-		t.Errorf("%d pods wait, and UFM got %d requests at once", pods, again)
+	testbed.Eventually(t, "all pods have their GUIDs", func() (bool, string) {
+		n := len(w.logOf("pod.assigned"))
+		return n >= pods, fmt.Sprintf("%d have", n)
+	})
+	// From here on nothing comes but what is tried again.
+	met, since := len(f.requests(nil)), time.Now()
+	testbed.Eventually(t, "it is tried again, for a while", func() (bool, string) {
+		return len(f.requests(nil)) >= met+4 && time.Since(since) > 3*time.Second, ""
+	})
+	// Behind what is under way a partition is tried after 0.25 s, 0.5 s, 1 s and so on, or later
+	// where it has failed more often by now. Each time it is asked twice.
+	again := len(f.requests(nil)) - met
+	if most := 2 * 2 * (3 + math.Log2(1+time.Since(since).Seconds()/0.25)); float64(again) > most {
+		t.Errorf("%d pods wait, and UFM got %d requests in %s", pods, again, time.Since(since))
 	}
-	t.Logf("%d requests while %d pods came, %d in all", met-before, pods, len(f.requests(nil))-before)
+	t.Logf("%d requests while %d pods came, and %d in the %s behind them", met-before, pods, again, time.Since(since))
 	for _, r := range f.requests(nil)[before:] {
 		if r.Method == http.MethodDelete || strings.Contains(r.URL.Path, "remove") {
 			t.Errorf("UFM was told to remove: %s %s", r.Method, r.URL.Path)

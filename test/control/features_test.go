@@ -122,7 +122,8 @@ func TestAStandbyWithOldDataIsBroughtUpToDate(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(srv.Close)
-	w.startWith([]string{"UFM_ADDRESS=" + w.ufm.Addr() + "," + srv.Addr()})
+	// One that stops refuses at once. Where a call takes too long, the standby would stay.
+	w.startWith([]string{"UFM_ADDRESS=" + w.ufm.Addr() + "," + srv.Addr()}, "--ufm-timeout=1m")
 	w.pod("c", "rail1")
 	c := w.configured("c")[0]
 	w.deletePod("a")

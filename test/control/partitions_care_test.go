@@ -30,12 +30,12 @@ func TestPartitionsWithoutAPKeyAreGivenFreeOnes(t *testing.T) {
 	}
 	w.partition("fixed", spec{PKey: "0x1002"})
 	w.network("open", "0x1003")
-	flags := append(quick(), "--pkey-range=0x1000-0x1005")
-	before := w.start(quick()...)
+	const pkeyRange = "--pkey-range=0x1000-0x1005"
+	before := w.start()
 	w.pod("squatter", "open")
 	squats := w.configured("squatter")
 	before.stop()
-	first := w.start(flags...)
+	first := w.start(append(quick(), pkeyRange)...)
 	w.pod("late", "open") // whoever gets this PKey next would find it inside
 	w.event("late", "FabricRefused", "pkey 0x1003 has no Partition")
 	w.inUFM(0x1003, squats...)
@@ -56,7 +56,7 @@ func TestPartitionsWithoutAPKeyAreGivenFreeOnes(t *testing.T) {
 		return apierrors.IsNotFound(err), fmt.Sprint(err)
 	})
 	first.run.Kill()
-	w.start(flags...)
+	w.succeed(pkeyRange)
 	w.partition("three", spec{Namespaces: toAll()})
 	three := w.pkeyOf("three")
 	if now := w.pkeyOf("one"); now != one || three == one {

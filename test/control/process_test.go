@@ -25,10 +25,20 @@ type process struct {
 
 // start runs a controller. Its periods are short, so that a test need not wait for what
 // takes a minute; none of them decides whether a test passes. It keeps its lease on a machine
-// that is slow for a while, since nobody starts it again; one that is to lose it is quick.
+// that is slow for a while, since nobody starts it again; one that is to lose it is quick. And
+// it waits for UFM as long: that a call was given up is said, and what it sent is sent again.
 func (w *world) start(flags ...string) *process {
 	w.t.Helper()
 	return w.startWith(nil, flags...)
+}
+
+// succeed starts a controller behind a quick one that was killed or paused, and waits until it
+// leads. From then on it removes nothing, and gives away no PKey, for its lease and one call.
+func (w *world) succeed(flags ...string) *process {
+	w.t.Helper()
+	p := w.start(flags...)
+	w.logged("leader.elected", "may still have a write under way")
+	return p
 }
 
 // startWith is start with more of the environment.
@@ -37,7 +47,7 @@ func (w *world) startWith(env []string, flags ...string) *process {
 	args := append([]string{
 		"--fabric=" + w.ns, "--network-selector=fabric=" + w.ns, "--namespace=" + w.ns,
 		"--health-address=0", "--console-address=127.0.0.1:0", "--sync-period=1s", "--hold=1h", "--log-level=debug",
-		"--lease-duration=20s", "--lease-renew=15s", "--lease-retry=300ms", "--ufm-timeout=3s",
+		"--lease-duration=16s", "--lease-renew=15s", "--lease-retry=300ms", "--ufm-timeout=10s",
 	}, flags...)
 	host, port, _ := strings.Cut(w.ufm.Addr(), ":")
 	env = append([]string{

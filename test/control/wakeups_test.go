@@ -168,7 +168,7 @@ func TestAUFMThatHangsIsLeftForTheNext(t *testing.T) {
 	if _, err := w.sim.Inject(ufmsim.Fault{Kind: ufmsim.FaultHang}); err != nil {
 		t.Fatal(err)
 	}
-	w.startWith([]string{"UFM_ADDRESS=" + w.ufm.Addr() + "," + srv.Addr()})
+	w.startWith([]string{"UFM_ADDRESS=" + w.ufm.Addr() + "," + srv.Addr()}, "--ufm-timeout=3s") // half of it goes by before the next is asked
 	w.pod("a", "rail1")
 	g := w.configured("a")[0]
 	if m := standby.Members(0x5); len(m) != 1 || m[0].GUID != g {
@@ -216,9 +216,9 @@ func TestWaitAppliedWaitsForChangesAndNotForWhatChangesNothing(t *testing.T) {
 }
 
 func TestWaitAppliedSurvivesAWaitThatWasTooShort(t *testing.T) {
-	w := newWorld(t, func(c *ufmsim.Config) { c.Timing.Apply = 4 * time.Second })
+	w := newWorld(t, func(c *ufmsim.Config) { c.Timing.Apply = 15 * time.Second })
 	w.network("rail1", "0x5")
-	w.start("--wait-applied", "--ufm-timeout=1s")
+	w.start("--wait-applied", "--ufm-timeout=2s")
 	w.pod("a", "rail1")
 	w.logged("pod.waiting", "did not apply") // of Events of one reason the first text stays, and a call may have taken too long before
 	g := w.configured("a")[0]
