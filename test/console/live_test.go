@@ -80,6 +80,11 @@ func TestLivePod(t *testing.T) {
 	if len(said) == 0 || slices.ContainsFunc(said, func(s string) bool { return !strings.Contains(s, "404") }) {
 		t.Errorf("the browser says %q, want 404 and nothing else", said)
 	}
+
+	// A pod of that name may come again: the page that says that there is none is not the last word.
+	s.AddPod("team-b", "infer-2", "gpu-001", 1, memory.TeamB)
+	tab.UntilSays("What is missing")
+	tab.Until(`document.title.startsWith("Pod team-b/infer-2")`)
 }
 
 // TestLiveOverview: the answer to "is the fabric what the cluster says?" changes with it.
