@@ -3,6 +3,7 @@ package opensm
 import (
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,6 +15,10 @@ func TestOnlyAnOpenSMIsSignalled(t *testing.T) {
 	if _, err := os.Stat("/proc/self/comm"); err != nil {
 		t.Skip("SKIPPED: without /proc nobody can tell an OpenSM from another process")
 	}
+	// Under nohup a program would be started with SIGHUP ignored, and sleep for ten minutes.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	defer signal.Stop(signals)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "pid")
 	run := func(name string) *exec.Cmd {
