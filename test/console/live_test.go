@@ -25,7 +25,7 @@ func TestLive(t *testing.T) {
 
 	// Somebody looks at the last pod of the list, and has it in focus.
 	browser.Eval[bool](tab, `(window.row = document.querySelector("#all").parentElement.querySelector('tr[data-key="team-c/probe"] a')).focus() || true`)
-	browser.Eval[bool](tab, `scrollTo(0, 400) || true`)
+	browser.Eval[bool](tab, `scrollTo(0, 400), true`) // newer browsers answer with a promise
 	before := browser.Eval[float64](tab, `window.row.getBoundingClientRect().top`)
 
 	p := s.AddPod("team-a", "train-9", "gpu-001", 8, memory.TeamA)
