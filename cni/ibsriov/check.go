@@ -49,7 +49,7 @@ func (j *job) checkGUID(ctx context.Context) error {
 func (j *job) checkPort(ctx context.Context) error {
 	at := host.Home
 	if slices.Contains(j.rec.Steps, record.StepRDMA) {
-		at = j.pod
+		at = j.pod()
 	}
 	start := j.Now()
 	for {

@@ -30,7 +30,6 @@ type job struct {
 	*plugin.Env
 	rec  *record.Record
 	pci  host.PCI
-	pod  host.NetNS
 	conf Config
 
 	device host.Device
@@ -44,8 +43,11 @@ func Undo(env *plugin.Env, rec *record.Record) []txn.Step {
 	return newJob(env, rec).all()
 }
 
+// pod is where the VF goes; "" once that has ended.
+func (j *job) pod() host.NetNS { return host.NetNS(j.rec.NetNS) }
+
 func newJob(env *plugin.Env, rec *record.Record) *job {
-	return &job{Env: env, rec: rec, pci: host.PCI(rec.Device), pod: host.NetNS(rec.NetNS)}
+	return &job{Env: env, rec: rec, pci: host.PCI(rec.Device)}
 }
 
 // all are the steps in their order. An RDMA device goes first and its netdev after it:

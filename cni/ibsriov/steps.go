@@ -139,23 +139,23 @@ func orOnes(g guid.GUID) guid.GUID {
 
 // addChildren makes an IPoIB netdev for each PKey after the first.
 func (j *job) addChildren(ctx context.Context) error {
-	n, err := j.Kernel.Netdev(ctx, j.pod, j.pci)
+	n, err := j.Kernel.Netdev(ctx, j.pod(), j.pci)
 	if err != nil {
 		return err
 	}
 	for _, c := range j.conf.Claims[1:] {
 		name := fmt.Sprintf("%s.%04x", j.rec.IfName, c.Entry())
-		if err := j.Kernel.AddChild(ctx, j.pod, n.Index, name, c.Entry()); err != nil {
+		if err := j.Kernel.AddChild(ctx, j.pod(), n.Index, name, c.Entry()); err != nil {
 			return err
 		}
 		j.Log.Info("IPoIB netdev added", zap.String("name", name), zap.Stringer("pkey", c.PKey))
 	}
 	// Read again for their indices, which no answer of netlink tells who adds a link.
-	if n, err = j.Kernel.Netdev(ctx, j.pod, j.pci); err != nil {
+	if n, err = j.Kernel.Netdev(ctx, j.pod(), j.pci); err != nil {
 		return err
 	}
 	for _, c := range n.Children {
-		if err := j.Kernel.SetNetdevUp(ctx, j.pod, c.Index, true); err != nil {
+		if err := j.Kernel.SetNetdevUp(ctx, j.pod(), c.Index, true); err != nil {
 			return err
 		}
 	}
@@ -163,12 +163,12 @@ func (j *job) addChildren(ctx context.Context) error {
 }
 
 func (j *job) deleteChildren(ctx context.Context) error {
-	n, err := j.Kernel.Netdev(ctx, j.pod, j.pci)
+	n, err := j.Kernel.Netdev(ctx, j.pod(), j.pci)
 	if err != nil {
 		return plugin.UnlessGone(err) // they ended with their parent
 	}
 	for _, c := range n.Children {
-		if err := j.Kernel.DeleteNetdev(ctx, j.pod, c.Index); err != nil {
+		if err := j.Kernel.DeleteNetdev(ctx, j.pod(), c.Index); err != nil {
 			return err
 		}
 	}

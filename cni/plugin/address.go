@@ -82,13 +82,13 @@ func (e *Env) withoutDefaults(ctx context.Context, rec *record.Record, result *t
 // RouteStep has what is asked through an interface answered through it. It comes after
 // AddressStep, whose result it needs.
 func (e *Env) RouteStep(rec *record.Record, result func() *types100.Result) txn.Step {
-	pod := host.NetNS(rec.NetNS)
 	return txn.Step{
 		Name: StepRoutes,
 		Do: func(ctx context.Context) error {
-			return e.Kernel.RouteBySource(ctx, pod, rec.IfName, result())
+			return e.Kernel.RouteBySource(ctx, host.NetNS(rec.NetNS), rec.IfName, result())
 		},
 		Undo: func(ctx context.Context) error {
+			pod := host.NetNS(rec.NetNS)
 			if pod == host.Home {
 				return nil // whose rules those would be nobody knows any more
 			}

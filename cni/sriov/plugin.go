@@ -28,15 +28,17 @@ type job struct {
 	*plugin.Env
 	rec  *record.Record
 	pci  host.PCI
-	pod  host.NetNS
 	conf Config
 
 	device host.Device
 	ips    *types100.Result
 }
 
+// pod is where the VF goes; "" once that has ended.
+func (j *job) pod() host.NetNS { return host.NetNS(j.rec.NetNS) }
+
 func newJob(env *plugin.Env, rec *record.Record) *job {
-	return &job{Env: env, rec: rec, pci: host.PCI(rec.Device), pod: host.NetNS(rec.NetNS)}
+	return &job{Env: env, rec: rec, pci: host.PCI(rec.Device)}
 }
 
 // Undo lists the steps that undo a record.

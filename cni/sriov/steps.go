@@ -94,13 +94,13 @@ func (j *job) restoreEthernet(ctx context.Context) error {
 // tune gives the netdev in the pod its address and MTU. The PF's address does not change
 // that of a netdev that is there already.
 func (j *job) tune(ctx context.Context) error {
-	n, err := j.Kernel.Netdev(ctx, j.pod, j.pci)
+	n, err := j.Kernel.Netdev(ctx, j.pod(), j.pci)
 	if err != nil {
 		return err
 	}
 	// In the pod, since the move is the last that could have made it anew.
 	if j.conf.MTU != 0 && n.MTU != j.conf.MTU {
-		if err := j.Kernel.SetNetdevMTU(ctx, j.pod, n.Index, j.conf.MTU); err != nil {
+		if err := j.Kernel.SetNetdevMTU(ctx, j.pod(), n.Index, j.conf.MTU); err != nil {
 			return plugin.Invalid("mtu", "%w; the PF's own MTU may be smaller", err)
 		}
 	}
@@ -108,20 +108,20 @@ func (j *job) tune(ctx context.Context) error {
 		return nil
 	}
 	// Not every driver changes the address of a netdev that is up.
-	if err := j.Kernel.SetNetdevUp(ctx, j.pod, n.Index, false); err != nil {
+	if err := j.Kernel.SetNetdevUp(ctx, j.pod(), n.Index, false); err != nil {
 		return err
 	}
-	if err := j.Kernel.SetNetdevAddr(ctx, j.pod, n.Index, *j.conf.MAC); err != nil {
+	if err := j.Kernel.SetNetdevAddr(ctx, j.pod(), n.Index, *j.conf.MAC); err != nil {
 		return err
 	}
-	return j.Kernel.SetNetdevUp(ctx, j.pod, n.Index, true)
+	return j.Kernel.SetNetdevUp(ctx, j.pod(), n.Index, true)
 }
 
 // announce tells others on the link of the pod's addresses, which another pod may have had
 // on another VF. They find out by themselves in a while, so this fails no ADD.
 func (j *job) announce(ctx context.Context) error {
 	for start := j.Now(); ; {
-		n, err := j.Kernel.Netdev(ctx, j.pod, j.pci)
+		n, err := j.Kernel.Netdev(ctx, j.pod(), j.pci)
 		if err != nil || n.Carrier || j.Now().Sub(start) >= carrierTime {
 			break
 		}
@@ -129,7 +129,7 @@ func (j *job) announce(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := j.Kernel.Announce(ctx, j.pod, j.rec.IfName, j.ips); err != nil {
+	if err := j.Kernel.Announce(ctx, j.pod(), j.rec.IfName, j.ips); err != nil {
 		j.Log.Warn("the addresses are not announced", zap.Error(err))
 	}
 	return nil

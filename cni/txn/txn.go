@@ -44,7 +44,8 @@ type Engine struct {
 	Store *record.Store
 	Node  host.Node
 	Log   *zap.Logger
-	// Steps are those of the plugin that wrote the record, made from the record alone.
+	// Steps are those of the plugin that wrote the record, made from the record alone. An Undo
+	// looks into it when it runs: its namespace may be forgotten by then.
 	Steps func(*record.Record) []Step
 	// UndoTime bounds an undoing, which no caller's deadline cuts short.
 	UndoTime time.Duration
@@ -70,12 +71,12 @@ func (e *Engine) Apply(ctx context.Context, rec *record.Record, steps []Step) er
 	for i, step := range steps {
 		if err := e.do(ctx, step); err != nil {
 			var pending *PendingError
-			return errors.Join(err, e.takeBack(ctx, rec, begun(steps, i), errors.As(err, &pending)))
+			return errors.Join(err, e.undo(ctx, rec, begun(steps, i), errors.As(err, &pending)))
 		}
 	}
 	rec.Ready = true
 	if err := e.Store.Write(rec); err != nil {
-		return errors.Join(err, e.takeBack(ctx, rec, steps, false))
+		return errors.Join(err, e.undo(ctx, rec, steps, false))
 	}
 	return nil
 }
@@ -108,23 +109,12 @@ func (e *Engine) do(ctx context.Context, step Step) error {
 // Revert undoes all that the record holds and forgets it. Whatever fails, the rest is
 // undone; the record then holds what is left, and Revert can be called again.
 func (e *Engine) Revert(ctx context.Context, rec *record.Record) error {
-	return e.revert(ctx, rec, false)
+	return e.undo(ctx, rec, e.Steps(rec), false)
 }
 
 // Leave is Revert, but the device keeps its steps for another try, if it has any.
 func (e *Engine) Leave(ctx context.Context, rec *record.Record) error {
-	return e.revert(ctx, rec, true)
-}
-
-func (e *Engine) revert(ctx context.Context, rec *record.Record, keep bool) error {
-	return e.takeBack(ctx, rec, e.Steps(rec), keep)
-}
-
-func (e *Engine) takeBack(ctx context.Context, rec *record.Record, steps []Step, keep bool) error {
-	if err := e.forgetNetNS(context.WithoutCancel(ctx), rec); err != nil {
-		return err
-	}
-	return e.undo(ctx, rec, steps, keep)
+	return e.undo(ctx, rec, e.Steps(rec), true)
 }
 
 // Release undoes what a device has kept. The record is one of Kept.
@@ -137,6 +127,9 @@ func (e *Engine) Release(ctx context.Context, rec *record.Record) error {
 func (e *Engine) undo(ctx context.Context, rec *record.Record, steps []Step, keep bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.UndoTime)
 	defer cancel()
+	if err := e.forgetNetNS(ctx, rec); err != nil {
+		return err
+	}
 	boot, err := e.Node.BootID(ctx)
 	if err != nil {
 		return err

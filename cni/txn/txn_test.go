@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/cni/record"
 )
 
@@ -149,5 +150,42 @@ func TestWhatIsKeptForAnotherTryIsUndoneWhenItIsReleased(t *testing.T) {
 		if left, _ := w.Kept.All(); len(left) != 0 {
 			t.Errorf("still kept: %+v", left)
 		}
+	}
+}
+
+// The path of a dead pod's namespace is another pod's by now, whoever undoes.
+func TestNothingIsUndoneInAnotherNamespaceAtThePath(t *testing.T) {
+	for name, fails := range map[string]bool{"by an ADD that fails": true, "by the next call": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			rec := w.record("c1")
+			ns := host.NetNS(rec.NetNS)
+			rec.NetNSID, _ = w.kernel.NetNSID(t.Context(), ns)
+			var undoneIn []string
+			step := Step{
+				Name: "a",
+				Do: func(context.Context) error {
+					w.kernel.EndNetNS(ns)
+					w.kernel.NewNetNS("c1")
+					if fails {
+						return errors.New("refused")
+					}
+					return nil
+				},
+				Undo: func(context.Context) error { undoneIn = append(undoneIn, rec.NetNS); return nil },
+			}
+			w.Steps = func(*record.Record) []Step { return []Step{step} }
+			if err := w.Apply(t.Context(), rec, []Step{step}); (err != nil) != fails {
+				t.Fatal(err)
+			}
+			if !fails {
+				if err := w.Revert(t.Context(), rec); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !slices.Equal(undoneIn, []string{""}) {
+				t.Errorf("it was undone in %q", undoneIn)
+			}
+		})
 	}
 }
