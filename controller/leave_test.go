@@ -173,10 +173,19 @@ func TestThatAPodsGUIDsAreHeldIsSaidOnceThoughTheHoldIsOver(t *testing.T) {
 
 // A pod that asks for the GUID of one that has ended, before UFM let it go, has only to wait.
 func TestAGUIDThatIsOnItsWayOutIsWaitedFor(t *testing.T) {
-	for leaving, want := range map[bool]record.Event{true: record.PodWaiting, false: record.PodRefused} {
+	for _, tc := range []struct {
+		leaving bool
+		policy  SyncPolicy
+		want    record.Event
+	}{
+		{true, Sync, record.PodWaiting},
+		{true, AddOnly, record.PodRefused}, // UFM never lets it go
+		{false, Sync, record.PodRefused},
+	} {
 		d := newDesk(t)
+		d.cfg.Policy = tc.policy
 		r := d.row(rowIn(1, "a", 5))
-		if leaving {
+		if tc.leaving {
 			d.letGo(t.Context(), r.UID)
 		}
 		var told []record.Event
@@ -185,8 +194,8 @@ func TestAGUIDThatIsOnItsWayOutIsWaitedFor(t *testing.T) {
 		if _, err := d.waitForGUID(&corev1.Pod{}, err); err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Contains(told, want) {
-			t.Errorf("leaving %t: it was told %v, want %v", leaving, told, want)
+		if !slices.Contains(told, tc.want) {
+			t.Errorf("leaving %t, policy %s: it was told %v, want %v", tc.leaving, tc.policy, told, tc.want)
 		}
 	}
 }

@@ -195,7 +195,7 @@ func (c *Controller) waitForGUID(pod *corev1.Pod, err error) (time.Duration, err
 	var leaves *stillLeavingError
 	var full *fullError
 	if errors.As(err, &taken) {
-		if r, ok := c.ledger.Get(taken.GUID); ok && r.State == ledger.Leaving {
+		if r, ok := c.ledger.Get(taken.GUID); ok && r.State == ledger.Leaving && c.cfg.Policy == Sync {
 			taken.Held = true // as good as: no reason to choose another
 		}
 	}
