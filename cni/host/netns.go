@@ -31,10 +31,7 @@ func (n NetNS) open() (netns.NsHandle, error) {
 		return netns.Get()
 	}
 	handle, err := netns.GetFromPath(string(n))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w: %w", ErrNotFound, err)
-	}
-	return handle, err
+	return handle, noNetNS(err)
 }
 
 // within calls f with its thread in the namespace, for what the kernel asks of the thread
@@ -44,7 +41,12 @@ func (n NetNS) within(f func() error) error {
 	if n == Home {
 		return f()
 	}
-	return noNetNS(ns.WithNetNSPath(string(n), func(ns.NetNS) error { return f() }))
+	pod, err := ns.GetNS(string(n))
+	if err != nil {
+		return noNetNS(err)
+	}
+	defer pod.Close()
+	return pod.Do(func(ns.NetNS) error { return f() })
 }
 
 // NetNSID implements Node. The inode of a namespace would not do: the next one gets it.
@@ -72,7 +74,7 @@ func (h *Host) NetNSID(_ context.Context, n NetNS) (id string, err error) {
 func noNetNS(err error) error {
 	var gone ns.NSPathNotExistErr
 	var other ns.NSPathNotNSErr
-	if errors.As(err, &gone) || errors.As(err, &other) {
+	if errors.As(err, &gone) || errors.As(err, &other) || errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
 	return err

@@ -85,6 +85,10 @@ func (e *Env) RouteStep(rec *record.Record, result func() *types100.Result) txn.
 	return txn.Step{
 		Name: StepRoutes,
 		Do: func(ctx context.Context) error {
+			// Settling the addresses before this took seconds, and this one goes by a name.
+			if err := txn.NeedNetNS(ctx, e.Kernel, rec); err != nil {
+				return err
+			}
 			return e.Kernel.RouteBySource(ctx, host.NetNS(rec.NetNS), rec.IfName, result())
 		},
 		Undo: func(ctx context.Context) error {

@@ -125,5 +125,6 @@ func lives() []life {
 		{"a late DEL does not touch the VF of the next pod", LateDel},
 		{"another namespace at the path of a dead one is not taken for it", PathReused},
 		{"an ADD does not go on in another namespace at its path", PathReusedUnderAdd},
+		{"an ADD sets no rules in another namespace at its path", PathReusedForRoutes},
 	}
 }

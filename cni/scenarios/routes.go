@@ -2,8 +2,14 @@ package scenarios
 
 import (
 	"context"
+	"errors"
+	"net"
 	"testing"
 
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/ibfabric/ibfabric/cni/host"
+	"github.com/ibfabric/ibfabric/cni/host/hostfake"
 	"github.com/ibfabric/ibfabric/guid"
 )
 
@@ -62,4 +68,57 @@ func NoSourceRoutes(t *testing.T, lab Lab) {
 		n.mustDel(p)
 	}
 	n.untouched("after DEL")
+}
+
+// PathReusedForRoutes is the same sandbox as PathReusedUnderAdd, dead while the addresses of
+// its interface settle: the next pod's interface has its name too, and keeps its rules.
+func PathReusedForRoutes(t *testing.T, lab Lab, k kind) {
+	n := k.node(t, lab)
+	dead := k.pod(n, "c1", 0x0200000000000100)
+	heir := k.on(n, "c1", 1, 0x0200000000000300)
+	addressed := false
+	n.faults.Plan(func(_ int, verb string) hostfake.Fault {
+		if addressed { // before the verb that comes after it
+			lab.EndNetNS(dead.ns)
+			n.takesPath(heir)
+		}
+		addressed = verb == "Configure"
+		return hostfake.Fault{}
+	})
+	if _, err := n.add(dead); err == nil {
+		t.Error("ADD says that all is well")
+	}
+	n.faults.Plan(nil)
+	if err := lab.Kernel().Configured(context.Background(), heir.ns, heir.ifname, heir.result, true); err != nil {
+		t.Errorf("the next pod: %v", err)
+	}
+	n.mustDel(dead)
+	lab.EndNetNS(heir.ns)
+	n.homeAgain("in the end")
+}
+
+// takesPath makes the pod's namespace and gives it an interface, without a plugin.
+func (n *node) takesPath(p *pod) {
+	n.t.Helper()
+	ctx, kernel := context.Background(), n.lab.Kernel()
+	n.lab.NewNetNS(p.id)
+	p.result = &types100.Result{
+		CNIVersion: "1.0.0",
+		Interfaces: []*types100.Interface{{Name: p.ifname, Sandbox: string(p.ns)}},
+		IPs:        []*types100.IPConfig{{Address: net.IPNet{IP: net.IPv4(10, 1, 0, 1), Mask: net.CIDRMask(16, 32)}, Interface: new(int)}},
+	}
+	netdev, err := kernel.Netdev(ctx, host.Home, p.vf)
+	if err != nil {
+		n.t.Error(err)
+		return
+	}
+	err = errors.Join(
+		kernel.SetNetdevUp(ctx, host.Home, netdev.Index, false),
+		kernel.MoveNetdev(ctx, host.Home, netdev.Index, p.ns, p.ifname),
+		kernel.Configure(ctx, p.ns, p.ifname, p.result),
+		kernel.RouteBySource(ctx, p.ns, p.ifname, p.result),
+	)
+	if err != nil {
+		n.t.Error(err)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/ibfabric/ibfabric/cni/host"
 	"github.com/ibfabric/ibfabric/cni/plugin"
 	"github.com/ibfabric/ibfabric/cni/record"
+	"github.com/ibfabric/ibfabric/cni/txn"
 )
 
 // carrierTime is how long an announcement waits for the link of a VF that was just raised.
@@ -129,7 +130,11 @@ func (j *job) announce(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := j.Kernel.Announce(ctx, j.pod(), j.rec.IfName, j.ips); err != nil {
+	err := txn.NeedNetNS(ctx, j.Kernel, j.rec)
+	if err == nil {
+		err = j.Kernel.Announce(ctx, j.pod(), j.rec.IfName, j.ips)
+	}
+	if err != nil {
 		j.Log.Warn("the addresses are not announced", zap.Error(err))
 	}
 	return nil
