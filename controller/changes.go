@@ -45,7 +45,7 @@ func (c *Controller) add(ctx context.Context, p pkey.PKey, b pkey.Batch) error {
 	c.drifted.repair(again)
 	c.view.added(p, b, from)
 	if err := c.untilApplied(ctx, p); err != nil {
-		return fmt.Errorf("add %d guids to pkey %s: %w", len(b.GUIDs), p, err)
+		return err // in the words of catchUp, so that who waits is told once
 	}
 	c.rec.Log(record.UFMAdded, record.Fields{
 		PKeys: []pkey.PKey{p}, GUIDs: b.GUIDs, Membership: b.Mode.String(), Count: len(b.GUIDs), Took: c.now().Sub(start),

@@ -21,8 +21,8 @@ import (
 
 const (
 	keepKeys = time.Second
-	// keepTimes bounds what looking costs where lists are long: a list stays for at least so
-	// many times the time that it took to make. A pause of the machine is no length.
+	// keepTimes bounds what looking costs where lists are long: a list stays for so many
+	// times the time that it took to make, or for keepMost: a pause of the machine is no length.
 	keepTimes = 20
 	keepMost  = 10 * time.Second
 	keepLists = 32 // partitions whose lists are kept

@@ -91,8 +91,8 @@ func TestAClaimThatIsDeletedGoesWithItsLastPod(t *testing.T) {
 	w.deletePod("live")
 	w.claimGone(c)
 	w.inUFM(p)
-	w.logged("pod.waiting", "train-gpu1 does not exist") // of two Events of one reason only the first keeps its text
-	w.notConfigured("late")                              // although its PKey has no Partition any more
+	w.event("late", "FabricWaiting", "train-gpu1 does not exist")
+	w.notConfigured("late") // although its PKey has no Partition any more
 }
 
 func TestAClaimsPKeyIsOfNoUseInOtherNamespaces(t *testing.T) {

@@ -80,7 +80,7 @@ func TestPartitionsWithoutAPKeyAreGivenFreeOnes(t *testing.T) {
 
 func TestAPartitionWithoutAPKeyIsToldThatThereIsNoRange(t *testing.T) {
 	w := newWorld(t)
-	w.on("rail1", "one") // or the pod may be told first that it is missing, and of Events of one reason the first text stays
+	w.on("rail1", "one")
 	w.start()
 	w.partition("one", spec{Namespaces: toAll()})
 	w.stands("one", v1alpha1.ConditionReady, metav1.ConditionFalse, "--pkey-range")

@@ -220,7 +220,7 @@ func TestWaitAppliedSurvivesAWaitThatWasTooShort(t *testing.T) {
 	w.network("rail1", "0x5")
 	w.start("--wait-applied", "--ufm-timeout=2s")
 	w.pod("a", "rail1")
-	w.logged("pod.waiting", "did not apply") // of Events of one reason the first text stays, and a call may have taken too long before
+	w.event("a", "FabricWaiting", "did not apply")
 	g := w.configured("a")[0]
 	for _, p := range w.sim.Applied() {
 		for _, m := range p.Members {
