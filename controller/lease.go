@@ -48,8 +48,8 @@ func (l *Lease) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []
 		switch {
 		case err == nil && r.HolderIdentity != l.Identity():
 			l.former = r.HolderIdentity
-		case apierrors.IsNotFound(err):
-			l.former = ""
+		case apierrors.IsNotFound(err) && l.seen != l.Identity():
+			l.former = l.seen // somebody deleted the lease: its holder may not know of that yet
 		}
 	}
 	return r, raw, err

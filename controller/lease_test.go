@@ -75,6 +75,19 @@ func TestALeaseRemembersWhoMayStillWrite(t *testing.T) {
 	}
 }
 
+func TestADeletedLeaseDoesNotMakeItsHolderForgotten(t *testing.T) {
+	for holder, want := range map[string]string{"b": "b", "": "", "a": ""} {
+		lock := &fakeLock{me: "a", record: &resourcelock.LeaderElectionRecord{HolderIdentity: holder}}
+		l := &Lease{Interface: lock, Valid: time.Second, Now: time.Now}
+		_, _, _ = l.Get(t.Context())
+		lock.record = nil // kubectl delete lease
+		_, _, _ = l.Get(t.Context())
+		if got := l.Former(); got != want {
+			t.Errorf("it was %q's: the former leader is %q", holder, got)
+		}
+	}
+}
+
 func TestAnUnansweredWriteKeepsTheLease(t *testing.T) {
 	lock := &fakeLock{me: "a"}
 	l := &Lease{Interface: lock, Valid: time.Minute, Now: time.Now}

@@ -54,7 +54,7 @@ func (c *Controller) syncOnce(ctx context.Context) error {
 	c.judgeMembers()
 	c.quota.forgetAll() // what was not counted as it happened is counted now
 	c.refusals.prune(c.now())
-	err := errors.Join(c.storeUnclaimed(ctx), c.collectGarbage(ctx), c.sweep(ctx))
+	err := errors.Join(c.tendLedger(ctx), c.storeUnclaimed(ctx), c.collectGarbage(ctx), c.sweep(ctx))
 	for _, key := range c.pending.all() {
 		c.pods.Add(key)
 	}
@@ -155,6 +155,15 @@ func (c *Controller) judgeMembers() {
 		}
 		c.rec.Log(record.MembersUnclaimed, f)
 	}
+}
+
+// tendLedger finds what somebody did to the ledger by hand. What is amiss is stored right
+// after it.
+func (c *Controller) tendLedger(ctx context.Context) error {
+	if c.cfg.Policy == DryRun {
+		return nil
+	}
+	return c.store.Tend(ctx, c.now())
 }
 
 // storeUnclaimed lets the next leader know which GUIDs nobody may get, also those that UFM

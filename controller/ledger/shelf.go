@@ -2,7 +2,9 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
 	"github.com/ibfabric/ibfabric/guid"
@@ -26,6 +28,12 @@ type shard struct {
 	unreadable     []v1alpha1.LedgerRow // rows that were spoilt by hand: kept as they are
 	unclaimed      []string             // of the one shard that has no rows
 	dropped        map[guid.GUID]uint64 // held rows that went, with the generation that lacks them
+	empty          time.Time            // since when it was seen to be; zero while it was not
+}
+
+// isEmpty reports whether nothing is in a shard or has yet to be stored of it.
+func (sh *shard) isEmpty() bool {
+	return len(sh.guids)+len(sh.unreadable)+len(sh.unclaimed)+len(sh.dropped) == 0 && sh.changed == sh.saved
 }
 
 // shelf keeps the shards. It belongs to the Ledger and is under its lock.
@@ -70,6 +78,14 @@ func (s *shelf) open(name, pkeyLabel string) *shard {
 	s.named[name] = sh
 	s.byPKey[pkeyLabel] = append(s.byPKey[pkeyLabel], sh)
 	return sh
+}
+
+func (s *shelf) close(sh *shard) {
+	delete(s.named, sh.name)
+	s.byPKey[sh.pkey] = slices.DeleteFunc(s.byPKey[sh.pkey], func(have *shard) bool { return have == sh })
+	if len(s.byPKey[sh.pkey]) == 0 {
+		delete(s.byPKey, sh.pkey)
+	}
 }
 
 func (s *shelf) add(sh *shard, r Row) {

@@ -132,12 +132,13 @@ func (s *Store) save(ctx context.Context, shards []*shard) error {
 // meanwhile, either another loop of ours did, and it is tried again, or a stranger, and
 // then only a leader that the API server confirms goes on.
 func (s *Store) saveShard(ctx context.Context, sh *shard) error {
+	var last error
 	for range saveTries {
 		obj, generation, done := s.snapshot(sh)
 		if done {
 			return nil
 		}
-		if err := s.Leading(); err != nil {
+		if err := s.mayWrite(ctx, obj); err != nil {
 			return fmt.Errorf("store ledger %s: %w", obj.Name, err)
 		}
 		used := obj.ResourceVersion
@@ -148,14 +149,25 @@ func (s *Store) saveShard(ctx context.Context, sh *shard) error {
 			}
 			continue // another loop of ours wrote it meanwhile: whose rows are in is unsure
 		}
-		if !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) {
+		raced := apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) && used != ""
+		if !raced { // not found where it is to be made: the CRD is gone, or the namespace
 			return fmt.Errorf("store ledger %s: %w", obj.Name, err)
 		}
+		last = err
 		if err := s.catchUp(ctx, sh, used); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("store ledger %s: somebody else keeps writing it", sh.name)
+	return fmt.Errorf("store ledger %s: somebody else keeps writing it: %w", sh.name, last)
+}
+
+// mayWrite asks whether this controller still leads. A shard that is made has no version
+// that could fail it when another leader has written it: there the API server is asked.
+func (s *Store) mayWrite(ctx context.Context, obj *v1alpha1.Ledger) error {
+	if err := s.Leading(); err != nil || obj.ResourceVersion != "" {
+		return err
+	}
+	return s.StillLeading(ctx)
 }
 
 func (s *Store) write(ctx context.Context, obj *v1alpha1.Ledger) error {
@@ -189,9 +201,7 @@ func (s *Store) catchUp(ctx context.Context, sh *shard, used string) error {
 		s.Ledger.moved(sh, used, now.ResourceVersion)
 		return nil
 	}
-	if took, _ := s.Ledger.take(&now); len(took) > 0 && s.Found != nil {
-		s.Found(took)
-	}
+	s.takeFound(&now)
 	return nil
 }
 
@@ -228,7 +238,9 @@ func (l *Ledger) saved(sh *shard, generation uint64, used string, obj *v1alpha1.
 	sh.saved = generation
 	for _, stored := range obj.Spec.Rows {
 		if g, err := guid.Parse(stored.GUID); err == nil && l.rows[g] != nil && l.rows[g].UID == stored.PodUID {
-			l.rows[g].Told, l.rows[g].Returned = true, false
+			l.rows[g].Told = true
+			// A write that was under way when it came back says that it is held.
+			l.rows[g].Returned = l.rows[g].Returned && stored.State == v1alpha1.Held
 		}
 	}
 	return true

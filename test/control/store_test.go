@@ -102,6 +102,31 @@ func TestAWriteOfAFormerLeaderFails(t *testing.T) {
 	}
 }
 
+// A shard that is new has no version for the other leader to have changed.
+func TestAFormerLeaderMakesNoNewShard(t *testing.T) {
+	w := newWorld(t)
+	a := w.store("a")
+	load(t, a)
+	deposed := errors.New("b leads")
+	a.StillLeading = func(context.Context) error { return deposed }
+	a.Ledger.Put(row(1, "late", 0x5))
+	if err := a.CommitAll(t.Context()); !errors.Is(err, deposed) {
+		t.Errorf("the former leader's write: %v", err)
+	}
+	if n := w.shards(); n != 0 {
+		t.Errorf("%d shards came through", n)
+	}
+}
+
+func (w *world) shards() int {
+	w.t.Helper()
+	var list v1alpha1.LedgerList
+	if err := w.api.List(w.ctx(), &list, client.InNamespace(w.ns)); err != nil {
+		w.t.Fatal(err)
+	}
+	return len(list.Items)
+}
+
 // forgetful is a client whose writes come through while their answers are lost.
 type forgetful struct {
 	client.Client
@@ -174,6 +199,95 @@ func TestALedgerDeletedByHandIsWrittenAgain(t *testing.T) {
 	}
 }
 
+// tend is a round of a leader that has nothing else to do.
+func tend(t *testing.T, s *ledger.Store, now time.Time) {
+	t.Helper()
+	if err := errors.Join(s.Tend(t.Context(), now), s.CommitAll(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatSomebodyDidToTheLedgerIsPutRight(t *testing.T) {
+	w := newWorld(t)
+	a := w.store("a")
+	load(t, a)
+	a.Ledger.Put(row(1, "deleted", 0x5))
+	a.Ledger.Put(row(2, "changed", 0x6))
+	a.Ledger.Put(row(3, "left alone", 0x7))
+	tend(t, a, time.Unix(2000, 0))
+	shard := func(name string) *v1alpha1.Ledger {
+		var l v1alpha1.Ledger
+		if err := w.api.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: name}, &l); err != nil {
+			t.Fatal(err)
+		}
+		return &l
+	}
+	quiet := shard("f-0x7-0").ResourceVersion
+	spoilt, stranger := shard("f-0x6-0"), shard("f-0x5-0")
+	spoilt.Spec.Rows = nil
+	stranger.Name, stranger.ResourceVersion, stranger.Spec.Leader = "f-0x5-9", "", "a former one"
+	stranger.Spec.Rows[0].GUID, stranger.Spec.Rows[0].PodUID = guid.GUID(4).String(), "stranger"
+	if err := errors.Join(w.api.Delete(t.Context(), shard("f-0x5-0")), w.api.Update(t.Context(), spoilt), w.api.Create(t.Context(), stranger)); err != nil {
+		t.Fatal(err)
+	}
+	var found []ledger.Row
+	a.Found = func(rows []ledger.Row) { found = append(found, rows...) }
+	tend(t, a, time.Unix(2060, 0))
+	b := w.store("b")
+	load(t, b)
+	for _, r := range []struct {
+		g   guid.GUID
+		uid types.UID
+	}{{1, "deleted"}, {2, "changed"}, {3, "left alone"}, {4, "stranger"}} {
+		if got, ok := b.Ledger.Get(r.g); !ok || got.UID != r.uid {
+			t.Errorf("guid %d of %q: the next leader reads %+v", r.g, r.uid, got)
+		}
+	}
+	if len(found) != 1 || found[0].GUID != 4 {
+		t.Errorf("of rows that somebody else wrote the leader heard %+v", found)
+	}
+	if now := shard("f-0x7-0").ResourceVersion; now != quiet {
+		t.Error("a shard was written that nobody had touched")
+	}
+}
+
+func TestAShardThatHasLongBeenEmptyIsDeleted(t *testing.T) {
+	w := newWorld(t)
+	a := w.store("a")
+	load(t, a)
+	at := time.Unix(2000, 0)
+	later := func(d time.Duration) { at = at.Add(d); tend(t, a, at) }
+	a.Ledger.Put(row(1, "x", 0x5))
+	a.Ledger.Put(row(2, "y", 0x6))
+	a.Ledger.SetUnclaimed([]guid.GUID{9})
+	later(0)
+	a.Ledger.Drop(1)
+	later(0)
+	later(59 * time.Minute)
+	if n := w.shards(); n != 3 {
+		t.Errorf("%d shards before the hour is over, want 3", n)
+	}
+	a.Ledger.Put(row(1, "x", 0x5)) // the next pod came in time
+	later(2 * time.Minute)
+	a.Ledger.Drop(1)
+	later(0)
+	later(time.Minute)
+	if n := w.shards(); n != 3 {
+		t.Errorf("%d shards, want 3: one was in use a minute ago", n)
+	}
+	later(time.Hour)
+	if n := w.shards(); n != 2 {
+		t.Errorf("%d shards, want 2: that of the live row, and what is unclaimed", n)
+	}
+	a.Ledger.Put(row(3, "z", 0x5))
+	later(0)
+	b := w.store("b")
+	load(t, b)
+	if _, ok := b.Ledger.Get(3); !ok || len(b.Ledger.Unclaimed()) != 1 {
+		t.Error("a row of that partition was not stored again")
+	}
+}
+
 func TestAHeldRowThatCameBackIsNotHeldForTheNextLeader(t *testing.T) {
 	w := newWorld(t)
 	a := w.store("a")
@@ -201,6 +315,36 @@ func TestAHeldRowThatCameBackIsNotHeldForTheNextLeader(t *testing.T) {
 	}
 	if again := a.Ledger.Only([]guid.GUID{1}, ledger.Row.WasReturned); len(again) != 0 {
 		t.Error("it is stored, and would be stored with every pass")
+	}
+}
+
+// during is a client whose updates take a moment, in which something happens.
+type during struct {
+	client.Client
+	do func()
+}
+
+func (d *during) Update(ctx context.Context, obj client.Object, opts ...client.UpdateOption) error {
+	d.do()
+	return d.Client.Update(ctx, obj, opts...)
+}
+
+func TestAGUIDThatCameBackWhileItsHoldWasStoredIsStoredAgain(t *testing.T) {
+	w := newWorld(t)
+	a := w.store("a")
+	load(t, a)
+	a.Ledger.Put(row(1, "x", 0x5))
+	if err := a.CommitAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.Client = &during{w.api, func() { a.Ledger.Return(1, time.Unix(3000, 0)) }}
+	a.Ledger.Leave("x", "", "", time.Unix(2000, 0))
+	a.Ledger.Out(0x5, []guid.GUID{1}, time.Unix(2000, 500))
+	if err := a.CommitAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(a.Ledger.Only([]guid.GUID{1}, ledger.Row.WasReturned)); n != 1 {
+		t.Error("the API server has it held, and the next change of UFM does not wait until that is put right")
 	}
 }
 
