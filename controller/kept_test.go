@@ -34,7 +34,7 @@ func others(t *testing.T, c *Controller, n int) map[guid.GUID]bool {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got[g] = true
+		got[g[0]] = true
 	}
 	return got
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"github.com/ibfabric/ibfabric/controller/ledger"
 	"github.com/ibfabric/ibfabric/controller/record"
 	"github.com/ibfabric/ibfabric/guid"
@@ -118,7 +120,11 @@ func (c *Controller) storeFresh(ctx context.Context, p pkey.PKey) error {
 	if len(fresh) == 0 || c.cfg.Policy == DryRun {
 		return nil
 	}
-	return c.store.Commit(ctx, fresh)
+	err := c.store.Commit(ctx, fresh)
+	if isDenied(err) || apierrors.IsInvalid(err) || apierrors.IsNotFound(err) {
+		c.tellWaiting(p, err)
+	}
+	return err
 }
 
 // look reads a partition unless what is known of it can be relied upon.

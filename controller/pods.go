@@ -75,7 +75,6 @@ func (c *Controller) assign(pod *corev1.Pod, wanted []want) ([]ledger.Row, error
 	for _, r := range c.rowsOf(pod) {
 		have[r.Interface] = r
 	}
-	var rows, fresh []ledger.Row
 	var entering []want
 	for _, w := range wanted {
 		if r, ok := have[w.Interface]; ok {
@@ -88,23 +87,24 @@ func (c *Controller) assign(pod *corev1.Pod, wanted []want) ([]ledger.Row, error
 	if err != nil {
 		return nil, err
 	}
+	var fresh []ledger.Row
+	begins := len(have) == 0
 	defer func() {
 		entered(fresh)
-		if len(have) == 0 && len(fresh) > 0 {
+		if begins && len(fresh) > 0 {
 			c.patched.begin(pod.UID)
 		}
 		c.begin(pod, fresh)
 	}()
-	for _, w := range wanted {
-		if r, ok := have[w.Interface]; ok {
-			rows = append(rows, r)
-			continue
-		}
-		r, err := c.newRow(pod, w)
-		if err != nil {
-			return nil, err
-		}
-		fresh, rows = append(fresh, r), append(rows, r)
+	if fresh, err = c.newRows(pod, entering); err != nil {
+		return nil, err
+	}
+	for _, r := range fresh {
+		have[r.Interface] = r
+	}
+	rows := make([]ledger.Row, len(wanted))
+	for i, w := range wanted {
+		rows[i] = have[w.Interface]
 	}
 	return rows, nil
 }
@@ -133,7 +133,42 @@ func (c *Controller) begin(pod *corev1.Pod, fresh []ledger.Row) {
 	}
 }
 
-// newRow takes a GUID for an interface: the one that the pod pins, or the next.
+// newRows takes GUIDs for interfaces, and returns the rows that were made, also beside an
+// error: those that the pod pins come one by one, and of the others all or none.
+func (c *Controller) newRows(pod *corev1.Pod, entering []want) (made []ledger.Row, err error) {
+	var next []ledger.Row
+	for _, w := range entering {
+		r, err := c.newRow(pod, w)
+		switch {
+		case err != nil:
+			return made, fmt.Errorf("interface %s: %w", w.Interface, err)
+		case r.GUID == 0:
+			next = append(next, r)
+		default:
+			made = append(made, r)
+		}
+	}
+	owners := make([]guid.Owner, len(next))
+	for i, r := range next {
+		owners[i] = r.Owner()
+	}
+	guids, err := c.pool.Allocate(owners...)
+	if err != nil {
+		return made, err
+	}
+	for i, r := range next {
+		r.GUID = guids[i]
+		if putErr := c.put(r); putErr != nil {
+			err = errors.Join(err, fmt.Errorf("interface %s: %w", r.Interface, putErr))
+			continue
+		}
+		made = append(made, r)
+	}
+	return made, err
+}
+
+// newRow is the row of an interface, with the GUID that it must have, or none where the next
+// will do.
 func (c *Controller) newRow(pod *corev1.Pod, w want) (ledger.Row, error) {
 	r := ledger.Row{
 		Pod: keyOf(pod), UID: pod.UID, Interface: w.Interface, Network: w.Network,
@@ -142,27 +177,29 @@ func (c *Controller) newRow(pod *corev1.Pod, w want) (ledger.Row, error) {
 	if former, leaves := c.leavingOf(pod, w.Interface); leaves {
 		return r, &stillLeavingError{former}
 	}
-	var err error
 	if r.GUID = w.GUID; r.GUID == 0 && pod.Status.Phase == corev1.PodRunning {
 		// Its CNI is done: what it has is what Multus reports, and nothing new.
 		r.GUID = attach.GUIDOf(attach.StatusGUIDs(pod.Annotations[attach.NetworkStatusAnnotation]), w.Element)
 	}
-	if r.GUID != 0 {
-		c.unclaimed.claim(c.pool, r.GUID, r.Claims)
-		err = c.pool.Assign(r.Owner(), r.GUID)
-	} else {
-		r.GUID, err = c.pool.Allocate(r.Owner())
+	if r.GUID == 0 {
+		return r, nil
 	}
-	if err != nil {
-		return r, fmt.Errorf("interface %s: %w", w.Interface, err)
+	c.unclaimed.claim(c.pool, r.GUID, r.Claims)
+	if err := c.pool.Assign(r.Owner(), r.GUID); err != nil {
+		return r, err
 	}
-	if !c.ledger.Put(r) {
-		if former, _ := c.ledger.Get(r.GUID); former.UID == r.UID {
-			return r, &stillLeavingError{former}
-		}
-		return r, fmt.Errorf("interface %s: guid %s has a row in the ledger already", w.Interface, r.GUID)
+	return r, c.put(r)
+}
+
+// put writes a row into the ledger, whose GUID its interface has in the pool.
+func (c *Controller) put(r ledger.Row) error {
+	if c.ledger.Put(r) {
+		return nil
 	}
-	return r, nil
+	if former, _ := c.ledger.Get(r.GUID); former.UID == r.UID {
+		return &stillLeavingError{former}
+	}
+	return fmt.Errorf("guid %s has a row in the ledger already", r.GUID)
 }
 
 // enqueueClaims lets the partition queue look at all that a row claims. A row without

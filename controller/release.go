@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -95,7 +96,7 @@ func (c *Controller) openGate(ctx context.Context, pod *corev1.Pod) error {
 // became, "" of one that is gone.
 func (c *Controller) patch(ctx context.Context, pod *corev1.Pod, old, text string, gate int, placed ...op) (version string, err error) {
 	version, err = c.patchPod(ctx, pod, append(placed, patchOps(pod, old, text, gate, c.cfg.Gate())...))
-	if isRefusal(err) {
+	if isRefusal(err) && !isDenied(err) {
 		return "", c.patchRefused(ctx, pod, old, err)
 	}
 	return version, err
@@ -117,7 +118,11 @@ func (c *Controller) patchPod(ctx context.Context, pod *corev1.Pod, ops []op) (v
 	case apierrors.IsNotFound(err):
 		return "", nil
 	case err != nil:
-		return "", fmt.Errorf("patch pod %s: %w", keyOf(pod), err)
+		err = fmt.Errorf("patch pod %s: %w", keyOf(pod), err)
+		if isDenied(err) {
+			c.tell(pod, record.PodWaiting, record.Fields{Err: err})
+		}
+		return "", err
 	}
 	return after.ResourceVersion, nil
 }
@@ -125,7 +130,15 @@ func (c *Controller) patchPod(ctx context.Context, pod *corev1.Pod, ops []op) (v
 // isRefusal reports whether the API server will not have a patch: it is certain that
 // nothing came of it.
 func isRefusal(err error) bool {
-	return errors.Is(err, errStale) || apierrors.IsInvalid(err) || apierrors.IsConflict(err)
+	return errors.Is(err, errStale) || apierrors.IsInvalid(err) || apierrors.IsConflict(err) || isDenied(err)
+}
+
+// isDenied reports whether somebody who has a say at the API server will not have a write: a
+// role, a policy, or a webhook that says no or does not answer. It is tried again, and
+// succeeds when a person has put that right.
+func isDenied(err error) bool {
+	webhook := apierrors.IsInternalError(err) && strings.Contains(err.Error(), "webhook")
+	return apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err) || webhook
 }
 
 // settled notes that a pod has all it waited for, as of a version of it, and says since
@@ -149,7 +162,7 @@ func (c *Controller) patchRefused(ctx context.Context, pod *corev1.Pod, old stri
 	}
 	if now.UID == pod.UID && now.ResourceVersion == pod.ResourceVersion && now.Annotations[attach.NetworksAnnotation] == old {
 		c.tell(pod, record.PodRefused, record.Fields{Err: refusal})
-		return fmt.Errorf("patch pod %s: %w", keyOf(pod), refusal)
+		return refusal
 	}
 	return errStale
 }

@@ -151,17 +151,17 @@ func FuzzPoolOfAnyTwoRanges(f *testing.F) {
 		size := pool.Stats().Size
 		seen := map[GUID]bool{}
 		for i := range min(size, 64) + 1 {
-			g, err := pool.Allocate(Owner{UID: string(rune('a' + i)), Interface: "net1"})
+			got, err := pool.Allocate(Owner{UID: string(rune('a' + i)), Interface: "net1"})
 			if i == size {
 				if !errors.Is(err, ErrExhausted) {
-					t.Fatalf("GUID %d of %d: %s, %v", i+1, size, g, err)
+					t.Fatalf("GUID %d of %d: %s, %v", i+1, size, got, err)
 				}
 				return
 			}
-			if err != nil || seen[g] || !ranges[0].Contains(g) && !ranges[1].Contains(g) {
-				t.Fatalf("GUID %d of %v: %s, %v", i+1, ranges, g, err)
+			if err != nil || len(got) != 1 || seen[got[0]] || !ranges[0].Contains(got[0]) && !ranges[1].Contains(got[0]) {
+				t.Fatalf("GUID %d of %v: %s, %v", i+1, ranges, got, err)
 			}
-			seen[g] = true
+			seen[got[0]] = true
 		}
 	})
 }

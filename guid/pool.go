@@ -75,33 +75,42 @@ func NewPool(ranges ...Range) (*Pool, error) {
 	return p, nil
 }
 
-// Allocate gives owner the next free GUID. An owner that has one keeps it.
-func (p *Pool) Allocate(owner Owner) (GUID, error) {
+// Allocate gives each owner the next free GUID, or none of them any when there are not enough
+// (ErrExhausted): two pods with a part of what they need would keep it from each other for
+// ever. An owner that has a GUID keeps it.
+func (p *Pool) Allocate(owners ...Owner) ([]GUID, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if g, ok := p.owned[owner.key()]; ok {
-		return g, nil
+	need := uint64(0)
+	for _, o := range owners {
+		if _, ok := p.owned[o.key()]; !ok {
+			need++
+		}
 	}
-	g, ok := p.next()
-	if !ok {
-		return 0, ErrExhausted
+	if free := p.stats.Size - p.stats.Owned - p.stats.Held; free < need {
+		return nil, fmt.Errorf("%d GUIDs are needed, %d are free: %w", need, free, ErrExhausted)
 	}
-	p.give(g, owner)
-	return g, nil
+	guids := make([]GUID, len(owners))
+	for i, o := range owners {
+		g, ok := p.owned[o.key()]
+		if !ok {
+			g = p.next()
+			p.give(g, o)
+		}
+		guids[i] = g
+	}
+	return guids, nil
 }
 
-// next picks the GUID that Allocate hands out, without taking it.
-func (p *Pool) next() (GUID, bool) {
+// next picks the GUID that Allocate hands out, without taking it. There must be a free one.
+func (p *Pool) next() GUID {
 	for range p.spans {
 		if s := &p.spans[p.at]; s.fresh > 0 {
-			return s.cursor(), true
+			return s.cursor()
 		}
 		p.at = (p.at + 1) % len(p.spans)
 	}
-	if e := p.freed.Front(); e != nil {
-		return e.Value.(GUID), true
-	}
-	return 0, false
+	return p.freed.Front().Value.(GUID)
 }
 
 // Assign gives owner the GUID g, by value. It is idempotent: who has g keeps it.

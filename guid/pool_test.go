@@ -3,6 +3,7 @@ package guid
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,11 +25,11 @@ func pool(t testing.TB, first, last GUID) *Pool {
 
 func allocate(t testing.TB, p *Pool, o Owner) GUID {
 	t.Helper()
-	g, err := p.Allocate(o)
+	guids, err := p.Allocate(o)
 	if err != nil {
 		t.Fatalf("allocate for %s: %v", o, err)
 	}
-	return g
+	return guids[0]
 }
 
 func TestAllocateIsIdempotentByOwner(t *testing.T) {
@@ -81,6 +82,24 @@ func TestHeldGUIDIsNobodysUntilFreed(t *testing.T) {
 		t.Fatal(err)
 	}
 	allocate(t, p, owner(2))
+}
+
+func TestOwnersGetAllOrNone(t *testing.T) {
+	p := pool(t, 1, 5)
+	have := allocate(t, p, owner(1))
+	if err := p.Release(allocate(t, p, owner(2)), owner(2)); err != nil { // held: not free
+		t.Fatal(err)
+	}
+	if _, err := p.Allocate(owner(3), owner(4), owner(5), owner(6)); !errors.Is(err, ErrExhausted) {
+		t.Errorf("four of three that are free: %v", err)
+	}
+	if want := (Stats{Size: 5, Owned: 1, Held: 1}); p.Stats() != want {
+		t.Errorf("after that the pool has %+v", p.Stats())
+	}
+	got, err := p.Allocate(owner(3), owner(1), owner(4), owner(5))
+	if want := []GUID{3, have, 4, 5}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("an owner that has one beside three that have none: %v, %v, want %v", got, err, want)
+	}
 }
 
 func TestAHeldGUIDPassesToAnotherAndIsNobodysMeanwhile(t *testing.T) {
@@ -173,21 +192,24 @@ func TestPoolAgainstModel(t *testing.T) {
 		next := 0
 		t.Repeat(map[string]func(*rapid.T){
 			"allocate": func(t *rapid.T) {
-				next++
-				g, err := p.Allocate(owner(next))
-				if full := len(owners)+len(holds) == int(size); full != errors.Is(err, ErrExhausted) {
-					t.Fatalf("full is %v, error is %v", full, err)
+				several := make([]Owner, rapid.IntRange(1, 8).Draw(t, "how many"))
+				for i := range several {
+					next++
+					several[i] = owner(next)
 				}
-				if err != nil {
-					return
+				got, err := p.Allocate(several...)
+				if short := len(owners)+len(holds)+len(several) > int(size); short != errors.Is(err, ErrExhausted) {
+					t.Fatalf("short is %v, error is %v", short, err)
 				}
-				if _, taken := owners[g]; taken || holds[g] != (Owner{}) {
-					t.Fatalf("%s was given twice", g)
+				for i, g := range got {
+					if _, taken := owners[g]; taken || holds[g] != (Owner{}) {
+						t.Fatalf("%s was given twice", g)
+					}
+					if used[g] && len(used) < int(size) {
+						t.Fatalf("%s came back while %d were fresh", g, int(size)-len(used))
+					}
+					owners[g], used[g] = several[i], true
 				}
-				if used[g] && len(used) < int(size) {
-					t.Fatalf("%s came back while %d were fresh", g, int(size)-len(used))
-				}
-				owners[g], used[g] = owner(next), true
 			},
 			"assign": func(t *rapid.T) {
 				g := guids.Draw(t, "guid")
