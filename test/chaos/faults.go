@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/ibfabric/ibfabric/pkey"
 	"github.com/ibfabric/ibfabric/test/programs"
 	"github.com/ibfabric/ibfabric/ufm/ufmsim"
@@ -67,6 +69,8 @@ func (w *world) do(ctx context.Context, s Step) (hit int, err error) {
 		return 1, w.hitNode(ctx, s, dice)
 	case ReplicaKill, ReplicaStop, ReplicaPause, ReplicaAdd, ReplicaRemove, ReplicaClock:
 		return w.hitReplica(s, dice), nil
+	case LeaseDelete:
+		return w.deleteLease(ctx), nil
 	}
 	return 1, w.hitUFM(s, dice)
 }
@@ -143,6 +147,16 @@ func (w *world) hitReplica(s Step, dice *rand.Rand) (hit int) {
 	if p == nil {
 		return 0 // it is just being started again
 	}
+	return 1
+}
+
+func (w *world) deleteLease(ctx context.Context) (hit int) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	if err := w.kube.CoordinationV1().Leases(w.ns).Delete(ctx, "ibfabric-"+w.ns, metav1.DeleteOptions{}); err != nil {
+		return 0 // nobody leads, or the API server is away
+	}
+	w.chronicle.say("the lease is deleted")
 	return 1
 }
 

@@ -52,6 +52,7 @@ const (
 	ReplicaAdd    Kind = "controllers/doubled"
 	ReplicaRemove Kind = "controllers/taken away"
 	ReplicaClock  Kind = "controllers/clock set"
+	LeaseDelete   Kind = "controllers/lease deleted"
 )
 
 // about is what a kind happens to.
@@ -235,6 +236,10 @@ func tracks() []track {
 		}},
 		{2 * second, 1 * second, 6 * second, []choice{
 			{ReplicaClock, 1, 0, 0, 0, 0},
+		}},
+		// By hand: who led goes on until its renewal is due, and may not know of the next.
+		{6 * second, 6 * second, 20 * second, []choice{
+			{LeaseDelete, 1, 0, 0, 0, 0},
 		}},
 	}
 }

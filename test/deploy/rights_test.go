@@ -29,6 +29,7 @@ func seldom() map[request]string {
 		{Verb: "get", Resource: "pods"}:                                  "a pod that changed while it was written to is read again",
 		{Verb: "patch", Group: "events.k8s.io", Resource: "events"}:      "an Event that comes again within minutes is counted",
 		{Verb: "get", Group: "ibfabric.io", Resource: "ledgers"}:         "a shard that somebody else wrote to is read again",
+		{Verb: "delete", Group: "ibfabric.io", Resource: "ledgers"}:      "a shard that had no rows for an hour goes",
 		{Verb: "get", Group: "ibfabric.io", Resource: "partitions"}:      "a claim's Partition that the cache does not show is asked for",
 		{Verb: "get", Group: "ibfabric.io", Resource: "partitionclaims"}: "a claim that the cache does not show is asked for",
 
