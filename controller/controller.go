@@ -26,6 +26,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller/budget"
 	"github.com/ibfabric/ibfabric/controller/ledger"
 	"github.com/ibfabric/ibfabric/controller/record"
+	"github.com/ibfabric/ibfabric/controller/rights"
 	"github.com/ibfabric/ibfabric/guid"
 	"github.com/ibfabric/ibfabric/pkey"
 )
@@ -71,6 +72,7 @@ type Deps struct {
 	// nobody does.
 	Changed func(pkey.PKey)
 	Journal Journal // nil: nobody takes down what is changed
+	Rights  Rights  // of what is called like ib-kubernetes
 	Lease   *Lease  // nil: nobody else runs, and nothing is asked
 	// Identity of this process, as written into the ledger.
 	Identity string
@@ -108,6 +110,7 @@ type Controller struct {
 	kick       chan struct{}       // asks for a full read now
 
 	incumbent *incumbent
+	namesakes *rights.Namesakes     // of ib-kubernetes
 	waiting   atomic.Pointer[error] // what outwait met last
 
 	health      *health
@@ -152,7 +155,7 @@ func New(cfg Config, d Deps) (*Controller, error) {
 		barred:   newBarred(), quota: newQuota(), qualities: newQualities(), grants: d.Grants, changed: d.Changed,
 		patched:  newPatchedPods(),
 		suspects: suspects{}, adopted: make(chan struct{}),
-		incumbent: newIncumbent(d.Client, d.Now), journal: d.Journal,
+		incumbent: newIncumbent(d.Client, d.Rights, d.Now), namesakes: rights.NewNamesakes(d.Record, d.Now), journal: d.Journal,
 		calls: newCalls(d.Now), reasons: newReasons(), reclaims: newReclaims(), drifts: map[pkey.PKey]int{},
 	}
 	if cfg.PKeyEntries > 0 {

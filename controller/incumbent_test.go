@@ -16,9 +16,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/controller/record"
+	"github.com/ibfabric/ibfabric/controller/rights"
 )
 
 // apiOfOthers is an API server as far as ib-kubernetes is seen there.
@@ -56,6 +58,30 @@ func (a *apiOfOthers) List(_ context.Context, into client.ObjectList, opts ...cl
 	return nil
 }
 
+// accounts are those that may change the pods of all namespaces, or an error of who is asked.
+type accounts struct {
+	mu    sync.Mutex // protects what follows
+	all   bool
+	may   map[string]bool
+	err   error
+	asked []string
+}
+
+func (a *accounts) May(_ context.Context, account types.NamespacedName, _ ...rights.Right) (bool, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked = append(a.asked, account.String())
+	return a.all || a.may[account.String()], a.err
+}
+
+func (a *accounts) set(change func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change()
+}
+
+func everyAccount() *accounts { return &accounts{all: true} }
+
 func (a *apiOfOthers) set(change func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -79,15 +105,16 @@ func leaseOf(holder string, renewed time.Time) coordinationv1.Lease {
 }
 
 // newcomer is a controller that has just become leader, and its log.
-func newcomer(t *testing.T, api lister) (*Controller, *bytes.Buffer) {
+func newcomer(t *testing.T, api lister, r Rights) (*Controller, *bytes.Buffer) {
 	t.Helper()
 	var out bytes.Buffer
 	log, _, err := record.NewLogger(&out, "json", "debug")
 	if err != nil {
 		t.Fatal(err)
 	}
+	rec := record.New(log, nil)
 	return &Controller{
-		incumbent: newIncumbent(api, time.Now), rec: record.New(log, nil), notes: newNotes(),
+		incumbent: newIncumbent(api, r, time.Now), namesakes: rights.NewNamesakes(rec, time.Now), rec: rec, notes: newNotes(),
 		now: time.Now, after: time.After,
 	}, &out
 }
@@ -115,7 +142,7 @@ func pass(d time.Duration) {
 func TestALeaderWaitsAsLongAsAnIBKubernetesPodIsReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &apiOfOthers{deployments: []appsv1.Deployment{deployment("ib-kubernetes", 1)}}
-		c, log := newcomer(t, api)
+		c, log := newcomer(t, api, everyAccount())
 		over := outwaited(c)
 		pass(time.Hour)
 		if over() {
@@ -143,7 +170,7 @@ func TestALeaderWaitsAsLongAsAnIBKubernetesPodIsReady(t *testing.T) {
 
 func TestOtherDeploymentsAreNobodysBusiness(t *testing.T) {
 	api := &apiOfOthers{deployments: []appsv1.Deployment{deployment("ib-kubernetes-exporter", 3), deployment("ib-kubernetes", 0)}}
-	if err := newIncumbent(api, time.Now).look(t.Context()); err != nil {
+	if err := newIncumbent(api, everyAccount(), time.Now).look(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
@@ -153,7 +180,7 @@ func TestALeaseThatIsRenewedCountsWhateverItsHoldersClockSays(t *testing.T) {
 		api := &apiOfOthers{}
 		lastYear := time.Now().AddDate(-1, 0, 0)
 		api.leases = []coordinationv1.Lease{leaseOf("node-1_x", lastYear)}
-		c, _ := newcomer(t, api)
+		c, _ := newcomer(t, api, everyAccount())
 		over := outwaited(c)
 		for i := range 20 {
 			if pass(30 * time.Second); over() {
@@ -172,7 +199,7 @@ func TestALeaseThatNobodyRenewsRunsOutByOurClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nextYear := time.Now().AddDate(1, 0, 0) // a clock that is fast must not make it last
 		api := &apiOfOthers{leases: []coordinationv1.Lease{leaseOf("node-1_x", nextYear)}}
-		c, _ := newcomer(t, api)
+		c, _ := newcomer(t, api, everyAccount())
 		over := outwaited(c)
 		if pass(55 * time.Second); over() {
 			t.Error("a lease of 60 s ran out before its time")
@@ -190,7 +217,7 @@ func TestALeaseThatNobodyRenewsRunsOutByOurClock(t *testing.T) {
 func TestAnAPIServerThatDoesNotSayIsAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &apiOfOthers{err: errors.New("etcd is busy")}
-		c, log := newcomer(t, api)
+		c, log := newcomer(t, api, everyAccount())
 		over := outwaited(c)
 		if pass(10 * time.Minute); over() {
 			t.Fatal("it began without knowing")
@@ -207,7 +234,7 @@ func TestAnAPIServerThatDoesNotSayIsAskedAgain(t *testing.T) {
 
 func TestAMissingPermissionIsNamed(t *testing.T) {
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "deployments"}, "ib-kubernetes", errors.New("no"))
-	err := newIncumbent(&apiOfOthers{err: forbidden}, time.Now).look(t.Context())
+	err := newIncumbent(&apiOfOthers{err: forbidden}, everyAccount(), time.Now).look(t.Context())
 	for _, want := range []string{
 		"grant the verb list on deployments.apps, resourceNames [ib-kubernetes], in a ClusterRole",
 		"grant the verb list on leases.coordination.k8s.io, resourceNames [ib-kubernetes-leader], in a ClusterRole",
@@ -220,7 +247,7 @@ func TestAMissingPermissionIsNamed(t *testing.T) {
 
 func TestALeaderStepsAsideForIBKubernetesAndForNothingElse(t *testing.T) {
 	api := &apiOfOthers{}
-	c, log := newcomer(t, api)
+	c, log := newcomer(t, api, everyAccount())
 	if err := c.stepAside(t.Context()); err != nil {
 		t.Errorf("alone: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -22,16 +23,19 @@ import (
 // IncumbentWatch knows on every replica whether ib-kubernetes works, for the webhook: a gate
 // that is put on a pod then is one that nobody lifts, since the leader waits.
 //
-// It needs the rights of an incumbent, and the verb watch on the same two.
+// It needs the rights of an incumbent, and the verb watch on what that lists.
 type IncumbentWatch struct {
 	deployments, leases toolscache.SharedIndexInformer
 
-	mu    sync.Mutex // protects judge
-	judge *incumbent
+	judge   *incumbent
+	after   func(time.Duration) <-chan time.Time
+	changed chan struct{} // something of these names came, went or changed
+	works   atomic.Bool
 }
 
-// NewIncumbentWatch makes one. What keeps it from knowing is logged to rec.
-func NewIncumbentWatch(api kubernetes.Interface, rec *record.Recorder, now func() time.Time) (*IncumbentWatch, error) {
+// NewIncumbentWatch makes one. What keeps it from knowing is logged to rec; of whom it counts
+// and whom not, the leader speaks.
+func NewIncumbentWatch(api kubernetes.Interface, r Rights, rec *record.Recorder, now func() time.Time, after func(time.Duration) <-chan time.Time) (*IncumbentWatch, error) {
 	deployments, leases := api.AppsV1().Deployments(metav1.NamespaceAll), api.CoordinationV1().Leases(metav1.NamespaceAll)
 	w := &IncumbentWatch{
 		deployments: optional.Named(&appsv1.Deployment{}, incumbentDeployment, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
@@ -40,8 +44,9 @@ func NewIncumbentWatch(api kubernetes.Interface, rec *record.Recorder, now func(
 		leases: optional.Named(&coordinationv1.Lease{}, incumbentLease, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return leases.List(ctx, o)
 		}, leases.Watch),
+		after: after, changed: make(chan struct{}, 1),
 	}
-	w.judge = newIncumbent(stores{w}, now)
+	w.judge = newIncumbent(stores{w}, r, now)
 	for what, informer := range map[string]toolscache.SharedIndexInformer{
 		"deployments.apps, resourceNames [" + incumbentDeployment + "]":      w.deployments,
 		"leases.coordination.k8s.io, resourceNames [" + incumbentLease + "]": w.leases,
@@ -68,11 +73,18 @@ func (w *IncumbentWatch) prepare(informer toolscache.SharedIndexInformer, what s
 	if err != nil {
 		return err
 	}
-	// A lease counts from when it was seen, and not from when a pod made somebody ask.
 	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { w.Works() }, UpdateFunc: func(any, any) { w.Works() },
+		AddFunc: func(any) { w.mark() }, UpdateFunc: func(any, any) { w.mark() }, DeleteFunc: func(any) { w.mark() },
 	})
 	return err
+}
+
+// mark has everything judged again.
+func (w *IncumbentWatch) mark() {
+	select {
+	case w.changed <- struct{}{}:
+	default: // it will be
+	}
 }
 
 // NeedLeaderElection says that every replica watches.
@@ -80,19 +92,39 @@ func (w *IncumbentWatch) NeedLeaderElection() bool { return false }
 
 // Start watches until ctx ends.
 func (w *IncumbentWatch) Start(ctx context.Context) error {
-	var both sync.WaitGroup
-	both.Go(func() { w.deployments.RunWithContext(ctx) })
-	both.Go(func() { w.leases.RunWithContext(ctx) })
-	both.Wait()
+	var all sync.WaitGroup
+	all.Go(func() { w.deployments.RunWithContext(ctx) })
+	all.Go(func() { w.leases.RunWithContext(ctx) })
+	all.Go(func() { w.follow(ctx) })
+	all.Wait()
 	return nil
 }
 
-// Works reports whether ib-kubernetes is known to work.
-func (w *IncumbentWatch) Works() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.judge.look(context.Background()) != nil // nobody is asked: only what was found is an error
+// follow judges what is there, beside the webhook, which must not wait for an API server.
+// Nothing tells when a lease runs out or an account gets a right: as long as there is
+// something to judge, it is judged again.
+func (w *IncumbentWatch) follow(ctx context.Context) {
+	for {
+		err := w.judge.look(ctx)
+		if ctx.Err() != nil {
+			return // the webhook may still serve, by what was known
+		}
+		w.works.Store(err != nil)
+		var again <-chan time.Time
+		if err != nil || len(w.judge.passed) > 0 {
+			again = w.after(incumbentPoll)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.changed:
+		case <-again:
+		}
+	}
 }
+
+// Works reports whether ib-kubernetes is known to work.
+func (w *IncumbentWatch) Works() bool { return w.works.Load() }
 
 // stores are what was watched, in the form that an incumbent asks for.
 type stores struct{ w *IncumbentWatch }

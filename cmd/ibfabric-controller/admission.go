@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/open-policy-agent/cert-controller/pkg/rotator"
 	"k8s.io/apimachinery/pkg/types"
@@ -19,6 +20,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller/admission"
 	"github.com/ibfabric/ibfabric/controller/grant"
 	"github.com/ibfabric/ibfabric/controller/record"
+	"github.com/ibfabric/ibfabric/controller/rights"
 )
 
 // admissionSettings say whether and how the webhooks are served.
@@ -50,7 +52,7 @@ func (a *admissionSettings) check() error {
 
 // addAdmission serves the webhooks on every replica, and makes their certificate unless
 // somebody else does. A replica is ready when they can be called.
-func addAdmission(ctx context.Context, mgr manager.Manager, s *settings, grants grant.Grants, inject admission.Inject, pools admission.Pools, rec *record.Recorder) error {
+func addAdmission(ctx context.Context, mgr manager.Manager, s *settings, grants grant.Grants, inject admission.Inject, pools admission.Pools, asks *rights.Reviewer, rec *record.Recorder) error {
 	options := webhook.Options{Port: s.Webhooks.Port, CertDir: s.Webhooks.CertDir}
 	if s.Webhooks.CertDir == "" {
 		cert, err := ownCertificate(ctx, mgr, s)
@@ -64,7 +66,7 @@ func addAdmission(ctx context.Context, mgr manager.Manager, s *settings, grants 
 	if s.Policy == controller.DryRun {
 		pods.Gate = "" // nobody would lift it
 	}
-	incumbent, err := watchIncumbent(mgr, rec)
+	incumbent, err := watchIncumbent(mgr, asks, rec)
 	if err != nil {
 		return err
 	}
@@ -80,12 +82,12 @@ func addAdmission(ctx context.Context, mgr manager.Manager, s *settings, grants 
 }
 
 // watchIncumbent knows whether ib-kubernetes works, on every replica: pods are gated by each.
-func watchIncumbent(mgr manager.Manager, rec *record.Recorder) (*controller.IncumbentWatch, error) {
+func watchIncumbent(mgr manager.Manager, asks *rights.Reviewer, rec *record.Recorder) (*controller.IncumbentWatch, error) {
 	api, err := kubernetes.NewForConfig(mgr.GetConfig())
 	if err != nil {
 		return nil, fmt.Errorf("look for ib-kubernetes: %w", err)
 	}
-	watch, err := controller.NewIncumbentWatch(api, rec, now)
+	watch, err := controller.NewIncumbentWatch(api, asks, rec, now, time.After)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller/admission"
 	"github.com/ibfabric/ibfabric/controller/multus"
 	"github.com/ibfabric/ibfabric/controller/record"
+	"github.com/ibfabric/ibfabric/controller/rights"
 	"github.com/ibfabric/ibfabric/deploy"
 )
 
@@ -89,7 +90,7 @@ func prepareMultus(ctx context.Context, s *settings, cfg *rest.Config, direct cl
 
 // addMultus makes networks of SpiderMultusConfigs, and gives the step that injects them;
 // nil with --multus-configs=off, and in a dry run, which changes nothing.
-func addMultus(ctx context.Context, mgr manager.Manager, s *settings, cfg *rest.Config, direct client.Client, rec *record.Recorder) (admission.Inject, error) {
+func addMultus(ctx context.Context, mgr manager.Manager, s *settings, cfg *rest.Config, direct client.Client, asks *rights.Reviewer, rec *record.Recorder) (admission.Inject, error) {
 	if s.Multus.Mode == "off" || s.Policy == controller.DryRun {
 		return nil, nil
 	}
@@ -105,7 +106,7 @@ func addMultus(ctx context.Context, mgr manager.Manager, s *settings, cfg *rest.
 	if err != nil {
 		return nil, fmt.Errorf("look for Spiderpool: %w", err)
 	}
-	spiderpool, err := multus.NewSpiderpool(apps, rec)
+	spiderpool, err := multus.NewSpiderpool(apps, asks, rec, now, time.After)
 	if err != nil {
 		return nil, err
 	}

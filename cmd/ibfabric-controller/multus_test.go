@@ -31,7 +31,7 @@ func TestADryRunMakesAndInjectsNothing(t *testing.T) {
 	for _, arg := range []string{"--sync-policy=dry-run", "--multus-configs=off"} {
 		s := mustParse(t, env(), arg)
 		// There is no manager to add anything to.
-		if inject, err := addMultus(t.Context(), nil, s, nil, nil, nil); inject != nil || err != nil {
+		if inject, err := addMultus(t.Context(), nil, s, nil, nil, nil, nil); inject != nil || err != nil {
 			t.Errorf("%s: %v", arg, err)
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller"
 	"github.com/ibfabric/ibfabric/controller/journal"
 	"github.com/ibfabric/ibfabric/controller/record"
+	"github.com/ibfabric/ibfabric/controller/rights"
 	"github.com/ibfabric/ibfabric/ufm"
 )
 
@@ -60,11 +61,11 @@ func wire(ctx context.Context, s *settings, at *cluster, fabric controller.Fabri
 		return err
 	}
 	parts := newPartitions(at.mgr, s, at.direct, rec)
-	book := journal.NewBook(identity(at.lease), now)
+	book, asks := journal.NewBook(identity(at.lease), now), rights.New(at.direct, now)
 	deps := controller.Deps{
 		Pods: pods, Cache: at.mgr.GetCache(), Client: at.direct, Fabric: fabric, Record: rec, Identity: identity(at.lease),
 		Now: now, After: time.After, Grants: parts.grants, Changed: parts.lookAfter.Touch,
-		Journal: book,
+		Journal: book, Rights: asks,
 	}
 	if s.LeaderElect {
 		deps.Lease = at.lease
@@ -90,7 +91,7 @@ func wire(ctx context.Context, s *settings, at *cluster, fabric controller.Fabri
 	if err := addClaims(ctx, at.mgr, s, c, at.direct, rec); err != nil {
 		return err
 	}
-	inject, err := addMultus(ctx, at.mgr, s, at.cfg, at.direct, rec)
+	inject, err := addMultus(ctx, at.mgr, s, at.cfg, at.direct, asks, rec)
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func wire(ctx context.Context, s *settings, at *cluster, fabric controller.Fabri
 	if err != nil || !s.Webhooks.On {
 		return err
 	}
-	return addAdmission(ctx, at.mgr, s, parts.grants, inject, pools, rec)
+	return addAdmission(ctx, at.mgr, s, parts.grants, inject, pools, asks, rec)
 }
 
 // newPodCache watches pods in the form that costs the API server and us the least.

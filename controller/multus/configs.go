@@ -50,12 +50,7 @@ func (c *Configs) NeedLeaderElection() bool { return false }
 
 // Start follows the configs until ctx ends.
 func (c *Configs) Start(ctx context.Context) error {
-	stop, err := c.spiderpool.follow(c.adapt)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	c.adapt()
+	defer c.spiderpool.follow(c.adapt)()
 	kind := optional.Kind{
 		Objects: c.objects, Served: c.served, Poll: servedPoll, After: c.after,
 		Transform: strip, Wait: []toolscache.InformerSynced{c.spiderpool.Known},

@@ -18,6 +18,7 @@
 //	""                       namespaces                        list, watch, patch
 //	events.k8s.io            events                            create, patch
 //	apps                     deployments [spiderpool-controller], daemonsets [spiderpool-agent]  list, watch
+//	authorization.k8s.io     subjectaccessreviews              create
 //
 // and for --install-crds: apiextensions.k8s.io customresourcedefinitions create.
 package multus

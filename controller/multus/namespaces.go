@@ -57,11 +57,7 @@ func (n *NamespaceLabels) Start(ctx context.Context) error {
 		return fmt.Errorf("watch namespaces: %w", err)
 	}
 	defer func() { _ = informer.RemoveEventHandler(handler) }() // there is none left in an informer that stopped
-	stop, err := n.Spiderpool.follow(func() { n.all(ctx, w.queue) })
-	if err != nil {
-		return err
-	}
-	defer stop()
+	defer n.Spiderpool.follow(func() { n.all(ctx, w.queue) })()
 	if !toolscache.WaitForCacheSync(ctx.Done(), n.Spiderpool.Known) {
 		return nil
 	}

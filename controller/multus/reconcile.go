@@ -66,11 +66,7 @@ func (r *Reconciler) Start(ctx context.Context) error {
 		return fmt.Errorf("watch networks: %w", err)
 	}
 	defer func() { _ = nads.RemoveEventHandler(handler) }() // there is none left in an informer that stopped
-	stop, err := r.Spiderpool.follow(r.sayWhose)
-	if err != nil {
-		return err
-	}
-	defer stop()
+	defer r.Spiderpool.follow(r.sayWhose)()
 	if !toolscache.WaitForCacheSync(ctx.Done(), handler.HasSynced) {
 		return nil
 	}

@@ -17,6 +17,7 @@ const (
 	LeaderAdopted     Event = "leader.adopted"
 	LeaderStopped     Event = "leader.stopped"
 	IncumbentFound    Event = "incumbent.found"
+	NamesakeFound     Event = "namesake.found"
 
 	PodAssigned   Event = "pod.assigned"
 	PodConfigured Event = "pod.configured"
@@ -96,6 +97,7 @@ func Catalogue() []Entry {
 		{LeaderAdopted, Info, "", "ledger, live pods and UFM were read; count rows are known and allocation begins"},
 		{LeaderStopped, Info, "", "this replica no longer leads"},
 		{IncumbentFound, Warn, "", "ib-kubernetes works in this cluster, and nothing is changed beside it; err says where and how to stop it, detail what this replica does"},
+		{NamesakeFound, Info, "", "something is called like ib-kubernetes or a part of Spiderpool and cannot be it, for its account has not the rights of that: nothing is changed for its sake; detail names both. Said of a few at a time"},
 
 		{PodAssigned, Debug, "", "the pod's interfaces have their GUIDs; UFM has not been told"},
 		{PodConfigured, Info, "", "UFM holds every membership of the pod and its annotation says so"},

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -97,6 +98,7 @@ func (w *world) toldPod(name, says string) {
 func TestBesideIBKubernetesPodsComeWithoutTheGate(t *testing.T) {
 	w := newWorld(t)
 	w.install()
+	rig.GrantAccount(t, w.bed, w.ns, "default", rig.IBKubernetesRules())
 	w.incumbent(1)
 	w.startOn(w.port)
 	w.judged()
@@ -119,6 +121,24 @@ func TestBesideIBKubernetesPodsComeWithoutTheGate(t *testing.T) {
 	w.wantGate(w.pod("after", "rail1"))
 	w.running("after")
 	w.configured("before")
+}
+
+// Pods that only bear the name would else let a tenant's pods past the gate.
+func TestATenantsPodsThatAreCalledIBKubernetesTakeNoGateAway(t *testing.T) {
+	w := newWorld(t)
+	w.install()
+	w.incumbent(1)
+	w.startOn(w.port)
+	w.judged()
+	if err := w.api.Create(w.ctx(), w.nad("rail1", infiniBand("0x5"), nil)); err != nil {
+		t.Fatal(err)
+	}
+	w.knows("rail1") // and gates
+	testbed.Eventually(t, "it is said", func() (bool, string) {
+		return strings.Contains(w.logs[0].String(), "deployment "+w.ns+"/ib-kubernetes is called like ib-kubernetes"), w.logs[0].Tail(5)
+	})
+	w.wantGate(w.pod("one", "rail1"))
+	w.running("one")
 }
 
 // incumbent makes ib-kubernetes have so many pods, as far as anybody can see.

@@ -195,6 +195,7 @@ func controllerRules() []rbacv1.PolicyRule {
 		rule(all, "coordination.k8s.io", "leases"), rule(read, "apps", "deployments", "daemonsets"),
 		rule(all, "k8s.cni.cncf.io", "*"), rule(all, "ibfabric.io", "*"), rule(all, "spiderpool.spidernet.io", "*"),
 		rule(read, "apiextensions.k8s.io", "customresourcedefinitions"),
+		rule([]string{"create"}, "authorization.k8s.io", "subjectaccessreviews"),
 	}
 }
 

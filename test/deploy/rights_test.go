@@ -61,6 +61,7 @@ func TestTheRightsAreThoseOfAFullRun(t *testing.T) {
 	for _, right := range rights(granted(t, objects)) {
 		w.bed.Allowed(t, controllerUser, nil, authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: &right})
 	}
+	w.namesake()
 	p := w.controller(objects, port)
 
 	w.apply("networks.yaml")
@@ -86,6 +87,20 @@ func TestTheRightsAreThoseOfAFullRun(t *testing.T) {
 		}
 	}
 	w.missing(objects, port)
+}
+
+// namesake makes what a tenant can: it is asked about, and nobody waits for it.
+func (w *world) namesake() {
+	w.t.Helper()
+	labels := map[string]string{"app": "namesake"}
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "ib-kubernetes"}}
+	d.Spec.Selector, d.Spec.Template.Labels = &metav1.LabelSelector{MatchLabels: labels}, labels
+	d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "main", Image: "none"}}
+	w.make(d)
+	d.Status.Replicas, d.Status.ReadyReplicas = 1, 1
+	if err := w.api.Status().Update(w.ctx(), d); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // controller runs the Deployment's container, and waits until it leads.

@@ -17,6 +17,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller/attach"
 	"github.com/ibfabric/ibfabric/controller/multus"
 	"github.com/ibfabric/ibfabric/pkey"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -218,6 +219,7 @@ func TestWhoFollowsTheGuideIsLedToAClusterThatWorks(t *testing.T) {
 // With Spiderpool the guide's pools are used, and the one that its network names is not there.
 func TestWhoNamesAPoolThatIsNotThereIsToldWhichThereAre(t *testing.T) {
 	l := newLive(t, gpus(1)...)
+	rig.GrantAccount(t, l.bed, "spiderpool", "default", rig.SpiderpoolAgentRules())
 	for _, o := range []client.Object{
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "spiderpool"}}, agent(),
 	} {

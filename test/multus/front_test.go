@@ -53,8 +53,8 @@ func (w *world) front() *front {
 
 // note remembers what changes anything; the lease is renewed all the time.
 func (f *front) note(r *http.Request) {
-	// The lease, and where a leader's console is, are every controller's.
-	if r.Method == http.MethodGet || strings.Contains(r.URL.Path, "/leases") || strings.Contains(r.URL.Path, "/journals") {
+	// The lease, and where a leader's console is, are every controller's. A review is a question.
+	if r.Method == http.MethodGet || strings.Contains(r.URL.Path, "/leases") || strings.Contains(r.URL.Path, "/journals") || strings.HasSuffix(r.URL.Path, "/subjectaccessreviews") {
 		return
 	}
 	f.mu.Lock()

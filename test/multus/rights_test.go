@@ -29,6 +29,7 @@ func rights() []rbacv1.PolicyRule {
 		may("", "nodes", "get list watch"), may("", "pods", "get list watch patch"),
 		may("coordination.k8s.io", "leases", "*"), may("ibfabric.io", "*", "*"),
 		may("apps", "deployments", "list", "ib-kubernetes"),
+		may("authorization.k8s.io", "subjectaccessreviews", "create"),
 		may("apiextensions.k8s.io", "customresourcedefinitions", "get list watch"),
 
 		may("spiderpool.spidernet.io", "spidermultusconfigs", "get list watch"),
@@ -102,6 +103,19 @@ func TestWhoMayNotLookForSpiderpoolMakesNothingAndSaysWhy(t *testing.T) {
 	w.idle()
 	if nad := w.nad("rail"); nad != nil {
 		t.Errorf("it made %+v", nad)
+	}
+}
+
+func TestWhoMayNotAskForRightsTakesEveryNameForSpiderpoolAndSaysWhy(t *testing.T) {
+	w := newWorld(t)
+	w.controllerIn(w.rig.Bed.Namespace(t), 1, 1)
+	without := slices.DeleteFunc(rights(), func(r rbacv1.PolicyRule) bool { return r.Resources[0] == "subjectaccessreviews" })
+	w.start(w.accountWith(without))
+	w.logged("spiderpool.found", 1)
+	w.idle()
+	lines := w.lines("work.failed")
+	if len(lines) != 1 || !strings.Contains(fmt.Sprint(lines[0]["err"]), "grant the verb create on subjectaccessreviews.authorization.k8s.io, in a ClusterRole") {
+		t.Errorf("the missing permission is not named once: %v", lines)
 	}
 }
 

@@ -29,7 +29,14 @@ func labelled(name string) (*metav1.LabelSelector, corev1.PodTemplateSpec) {
 // which so many are ready. There is no controller-manager that would know better.
 func (w *world) spiderpool(pods, ready int32) {
 	w.t.Helper()
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "spiderpool-controller"}}
+	rig.GrantAccount(w.t, w.rig.Bed, w.ns, "default", rig.SpiderpoolControllerRules())
+	w.controllerIn(w.ns, pods, ready)
+}
+
+// controllerIn is what anybody can make who may make Deployments in a namespace.
+func (w *world) controllerIn(ns string, pods, ready int32) {
+	w.t.Helper()
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "spiderpool-controller"}}
 	d.Spec.Selector, d.Spec.Template = labelled(d.Name)
 	if err := w.api.Create(w.t.Context(), d); err != nil && !apierrors.IsAlreadyExists(err) {
 		w.t.Fatal(err)
@@ -51,7 +58,13 @@ func (w *world) spiderpool(pods, ready int32) {
 // agent deploys Spiderpool's agent, which its plugins ask, and takes it away again.
 func (w *world) agent() (remove func()) {
 	w.t.Helper()
-	d := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "spiderpool-agent"}}
+	rig.GrantAccount(w.t, w.rig.Bed, w.ns, "default", rig.SpiderpoolAgentRules())
+	return w.agentIn(w.ns)
+}
+
+func (w *world) agentIn(ns string) (remove func()) {
+	w.t.Helper()
+	d := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "spiderpool-agent"}}
 	d.Spec.Selector, d.Spec.Template = labelled(d.Name)
 	if err := w.api.Create(w.t.Context(), d); err != nil {
 		w.t.Fatal(err)
@@ -150,4 +163,31 @@ func TestWithoutSpiderpoolsAgentNothingMayNeedItAndNetworksStay(t *testing.T) {
 	if now := w.nad("rail"); now.ResourceVersion != made.ResourceVersion {
 		t.Errorf("it was changed: %+v", now)
 	}
+}
+
+// A tenant may make Deployments and DaemonSets of any name, and must not by that turn off
+// the making of networks, or have a plugin put into them that no node has.
+func TestATenantsPodsThatAreCalledLikeSpiderpoolChangeNothing(t *testing.T) {
+	w := newWorld(t)
+	before, while := w.rig.Bed.Namespace(t), w.rig.Bed.Namespace(t)
+	w.controllerIn(before, 1, 1)
+	w.start("")
+	w.config("rail", rail)
+	w.becomes("rail", "0x1000")
+	w.agentIn(while)
+	w.controllerIn(while, 1, 1)
+	w.logged("namesake.found", 3)
+	w.config("rail", strings.Replace(rail, "0x1000", "0x2000", 1))
+	if nad := w.becomes("rail", "0x2000"); strings.Contains(nad.Spec.Config, "coordinator") {
+		t.Error(nad.Spec.Config)
+	}
+	if n := len(w.lines("spiderpool.found")); n > 0 {
+		t.Errorf("it stood back: %v", w.lines("spiderpool.found"))
+	}
+	w.idle()
+	if n := len(w.lines("namesake.found")); n != 3 {
+		t.Errorf("three that are not taken for Spiderpool were said %d times", n)
+	}
+	w.spiderpool(1, 1) // in an odd namespace, and with its rights
+	w.logged("spiderpool.found", 1)
 }

@@ -24,6 +24,7 @@ func TestIBFabricWaitsForTheLeaderOfANewerIBKubernetes(t *testing.T) {
 	w := newWorld(t)
 	w.makeNetworks()
 	w.pod("one", "red")
+	w.entitle(w.ns)
 	retire := w.elect()
 	ours := w.ibfabric()
 	ours.says("incumbent.found", "ib-kubernetes-leader, held by node-1_uid")
@@ -40,19 +41,26 @@ func TestIBFabricTakesOverWhenTheLeaderOfIBKubernetesDied(t *testing.T) {
 	w := newWorld(t)
 	w.makeNetworks()
 	w.pod("one", "red")
-	holder, seconds, never := "node-1_uid", int32(leaseTime.Seconds()), metav1.NewMicroTime(time.Now().Add(time.Hour))
-	dead := &coordinationv1.Lease{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "ib-kubernetes-leader"},
-		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, RenewTime: &never},
-	}
-	if err := w.api.Create(t.Context(), dead); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { w.gone(dead) })
+	w.entitle(w.ns)
+	w.deadLeader(w.ns, leaseTime)
 	ours := w.ibfabric()
 	ours.says("incumbent.found", "lease "+w.ns+"/ib-kubernetes-leader, held by node-1_uid")
 	ours.says("leader.adopted")
 	w.configured("one")
+}
+
+// deadLeader makes the lease of a leader that does not renew it any more.
+func (w *world) deadLeader(ns string, lasts time.Duration) {
+	w.t.Helper()
+	holder, seconds, never := "node-1_uid", int32(lasts.Seconds()), metav1.NewMicroTime(time.Now().Add(time.Hour))
+	dead := &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "ib-kubernetes-leader"},
+		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, RenewTime: &never},
+	}
+	if err := w.api.Create(w.t.Context(), dead); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { w.gone(dead) })
 }
 
 // TestIBFabricStepsAsideForAnIBKubernetesThatComesLater: the process ends, so that
@@ -88,9 +96,9 @@ func TestIBFabricStepsAsideForAnIBKubernetesThatComesLater(t *testing.T) {
 	w.inUFM()
 }
 
-// TestTheGuardNeedsTwoNarrowPermissions: with the rules that the guard's comment names it
+// TestTheGuardNeedsThreeNarrowPermissions: with the rules that the guard's comment names it
 // works; without one of them it says which.
-func TestTheGuardNeedsTwoNarrowPermissions(t *testing.T) {
+func TestTheGuardNeedsThreeNarrowPermissions(t *testing.T) {
 	w := newWorld(t)
 	kubeconfig, err := w.bed.KubeconfigFor("ibfabric", w.ns)
 	if err != nil {
@@ -114,7 +122,14 @@ func TestTheGuardNeedsTwoNarrowPermissions(t *testing.T) {
 	w.grant("deployments",
 		rbacv1.PolicyRule{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, ResourceNames: []string{"ib-kubernetes"}, Verbs: []string{"list"}},
 	)
-	ours.says("incumbent.found")
+	ours.says("incumbent.found", "grant the verb create on subjectaccessreviews.authorization.k8s.io, in a ClusterRole")
+	tenant := w.bed.Namespace(t)
+	w.deploymentIn(tenant, 1)
+	ours.says("incumbent.found", "deployment "+tenant+"/ib-kubernetes")
+	w.grant("reviews",
+		rbacv1.PolicyRule{APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}, Verbs: []string{"create"}},
+	)
+	ours.says("namesake.found", "deployment "+tenant+"/ib-kubernetes")
 	w.deployment(0)
 	ours.says("leader.adopted")
 }

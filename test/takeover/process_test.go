@@ -17,6 +17,7 @@ import (
 
 	"github.com/ibfabric/ibfabric/test/peers"
 	"github.com/ibfabric/ibfabric/test/programs"
+	"github.com/ibfabric/ibfabric/test/rig"
 	"github.com/ibfabric/ibfabric/test/testbed"
 )
 
@@ -145,17 +146,32 @@ func (p *process) ready(path string) string {
 }
 
 // deployment makes the Deployment of ib-kubernetes, or changes how many of its pods are
-// ready: no controller-manager says it here.
+// ready: no controller-manager says it here. Its account has the rights that it needs.
 func (w *world) deployment(ready int32) {
+	w.t.Helper()
+	w.entitle(w.ns)
+	w.deploymentIn(w.ns, ready)
+}
+
+// entitle gives the account of ib-kubernetes in a namespace what its manifests give it.
+func (w *world) entitle(ns string) {
+	w.t.Helper()
+	rig.GrantAccount(w.t, w.bed, ns, theirAccount, rig.IBKubernetesRules())
+}
+
+const theirAccount = "ib-kubernetes"
+
+// deploymentIn is deployment of whoever may make one in a namespace.
+func (w *world) deploymentIn(ns string, ready int32) {
 	w.t.Helper()
 	labels := map[string]string{"name": "ib-kubernetes"}
 	d := &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "ib-kubernetes"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "ib-kubernetes"},
 		Spec: appsv1.DeploymentSpec{
 			Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels},
-				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "ib-kubernetes", Image: "none"}}},
+				Spec:       corev1.PodSpec{ServiceAccountName: theirAccount, Containers: []corev1.Container{{Name: "ib-kubernetes", Image: "none"}}},
 			},
 		},
 	}
