@@ -17,7 +17,15 @@ func incumbent(f Facts, now time.Time) []Row {
 	if f.Incumbents.Err != nil {
 		return unreadable("Deployments", "deployments.apps", f.Incumbents.Err)
 	}
-	return allOr(Incumbent(f.Incumbents.Value, f.IncLeases.Value, now), "none works here")
+	found := Incumbent(f.Incumbents.Value, f.IncLeases.Value, now)
+	if o := f.Overview; o.Err == nil && o.Value.Leader.Adopted && o.Value.Leader.Blocked == "" && !o.Value.DryRun {
+		// Anybody can give it that name. The controller asks what its account may do.
+		for i := range found {
+			found[i].State, found[i].Mend = Info, []string{fmt.Sprintf("kubectl -n %s logs deployment/ibfabric-controller | grep -e namesake.found -e incumbent.found", o.Value.Namespace)}
+			found[i].Seen += "; but ibfabric works, and does not take it for ib-kubernetes, or has not seen it yet"
+		}
+	}
+	return allOr(found, "none works here")
 }
 
 // Incumbent has a row for each sign that ib-kubernetes works: its Deployments have pods, or

@@ -26,6 +26,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden file")
 
+func blocked(f *Facts) { f.Overview.Value.Leader.Blocked = "ib-kubernetes works" }
+
 // TestAHealthyClusterHasNothingToMend is the table as docs/cli.md shows it.
 func TestAHealthyClusterHasNothingToMend(t *testing.T) {
 	r := Examine(healthy(), now())
@@ -66,13 +68,18 @@ func TestEachFaultHasItsRow(t *testing.T) {
 		"no resource":      {func(f *Facts) { f.Networks.Value[0].Annotations = nil }, "resources", Mend, "names no resource: its pods get no VF; kubectl -n team-a annotate network-attachment-definitions ib k8s.v1.cni.cncf.io/resourceName=RESOURCE; # RESOURCE is nvidia.com/ib_vfs"},
 		"no node has it":   {func(f *Facts) { f.Networks.Value[0].Annotations[resourceAnnotation] = "x/y" }, "resources", Mend, "no node has x/y, which team-a/ib names"},
 		"none left":        {func(f *Facts) { f.Nodes.Value = nil }, "resources", Mend, "no node has nvidia.com/ib_vfs"},
-		"ib-kubernetes":    {func(f *Facts) { f.Incumbents.Value[0].Status.ReadyReplicas = 1 }, "ib-kubernetes", Mend, "kubectl -n kube-system scale deployment ib-kubernetes --replicas=0"},
-		"it ends":          {func(f *Facts) { f.Incumbents.Value[0].Status.TerminatingReplicas = ptr.To[int32](1) }, "ib-kubernetes", Mend, "runs 1 pods"},
-		"its lease":        {func(f *Facts) { f.IncLeases.Value = []coordinationv1.Lease{lease(now().Add(-10 * time.Second))} }, "ib-kubernetes", Mend, "x holds the lease kube-system/ib-kubernetes-leader"},
+		"ib-kubernetes":    {func(f *Facts) { blocked(f); f.Incumbents.Value[0].Status.ReadyReplicas = 1 }, "ib-kubernetes", Mend, "kubectl -n kube-system scale deployment ib-kubernetes --replicas=0"},
+		"its namesake":     {func(f *Facts) { f.Incumbents.Value[0].Status.ReadyReplicas = 1 }, "ib-kubernetes", Info, "does not take it for ib-kubernetes"},
+		"before a leader":  {func(f *Facts) { f.Overview.Err = errors.New("nobody"); f.Incumbents.Value[0].Status.ReadyReplicas = 1 }, "ib-kubernetes", Mend, "runs 1 pods"},
+		"it ends":          {func(f *Facts) { blocked(f); f.Incumbents.Value[0].Status.TerminatingReplicas = ptr.To[int32](1) }, "ib-kubernetes", Mend, "runs 1 pods"},
+		"its lease": {func(f *Facts) {
+			blocked(f)
+			f.IncLeases.Value = []coordinationv1.Lease{lease(now().Add(-10 * time.Second))}
+		}, "ib-kubernetes", Mend, "x holds the lease kube-system/ib-kubernetes-leader"},
 		"no leader": {func(f *Facts) {
 			f.Overview.Err = fault.New(fault.Unreachable, "nobody leads fabric ib", nil, "kubectl get lease")
 		}, "controller", Mend, "nobody leads fabric ib; kubectl get lease"},
-		"blocked":              {func(f *Facts) { f.Overview.Value.Leader.Blocked = "ib-kubernetes works" }, "controller", Mend, "does not begin: ib-kubernetes works"},
+		"blocked":              {blocked, "controller", Mend, "does not begin: ib-kubernetes works"},
 		"dry run":              {func(f *Facts) { f.Overview.Value.DryRun = true }, "controller", Info, "ibfabric plan"},
 		"no admission":         {noAdmission, "admission", Info, "kubectl apply --server-side -f deploy/admission"},
 		"no policy":            {func(f *Facts) { f.Admission.Value = nil }, "admission", Mend, "missing: policy ibfabric-pods, policy ibfabric-bindings"},
