@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -66,7 +67,9 @@ type incumbent struct {
 	now    func() time.Time
 	seen   map[types.NamespacedName]renewal // leases that are held
 	proven map[string]bool                  // places whose account had the right, while they are there
-	passed []string                         // what the last look did not count, and why not
+	// accounts are those of the Deployments that were seen last, by namespace.
+	accounts map[string]types.NamespacedName
+	passed   []string // what the last look did not count, and why not
 }
 
 // sign is something by which ib-kubernetes may be known.
@@ -118,8 +121,15 @@ func (e *incumbentError) add(s sign, err error) {
 // does, and any other error when the API server did not say.
 func (i *incumbent) look(ctx context.Context) error {
 	pods, accounts, err := i.lookForPods(ctx)
-	leaders, leaderErr := i.lookForLeader(ctx, accounts, err)
-	found := i.judge(ctx, append(pods, leaders...))
+	unknown := err
+	switch {
+	case err == nil:
+		i.accounts = accounts
+	case i.accounts != nil: // for a moment: what was known stands
+		accounts, unknown = i.accounts, nil
+	}
+	leaders, leaderErr := i.lookForLeader(ctx, accounts, unknown)
+	found := i.judge(ctx, append(pods, leaders...), err != nil || leaderErr != nil)
 	if ctx.Err() != nil {
 		return ctx.Err() // and not that it is unsure
 	}
@@ -131,9 +141,13 @@ func (i *incumbent) look(ctx context.Context) error {
 
 // judge takes those signs for ib-kubernetes whose account has its rights, or may have. One
 // that once had them counts until it is gone: who deletes ib-kubernetes takes its rights
-// first, and its pods may have a change of UFM under way still.
-func (i *incumbent) judge(ctx context.Context, signs []sign) *incumbentError {
+// first, and its pods may have a change of UFM under way still. Of those nothing is gone that
+// was not seen to be.
+func (i *incumbent) judge(ctx context.Context, signs []sign, unseen bool) *incumbentError {
 	found, proven := &incumbentError{}, map[string]bool{}
+	if unseen {
+		maps.Copy(proven, i.proven)
+	}
 	i.passed = nil
 	for _, s := range signs {
 		may, err := i.proven[s.place], s.err

@@ -106,6 +106,49 @@ func TestALeaseCountsWhereNobodyKnowsItsAccount(t *testing.T) {
 	}
 }
 
+// flaky is an API server that at times does not show Deployments.
+type flaky struct {
+	*apiOfOthers
+	away bool
+}
+
+func (f *flaky) List(ctx context.Context, into client.ObjectList, opts ...client.ListOption) error {
+	if _, ok := into.(*appsv1.DeploymentList); ok && f.away {
+		return errors.New("timeout")
+	}
+	return f.apiOfOthers.List(ctx, into, opts...)
+}
+
+func TestAListThatFailsMakesNobodyOfATenantsLease(t *testing.T) {
+	api := &flaky{apiOfOthers: &apiOfOthers{leases: []coordinationv1.Lease{leaseOf("x", time.Now())}}}
+	c, _ := newcomer(t, api, &accounts{})
+	for _, away := range []bool{false, true, false} {
+		api.away = away
+		if err := c.stepAside(t.Context()); err != nil {
+			t.Errorf("with Deployments away %v: %v", away, err)
+		}
+	}
+}
+
+func TestAListThatFailsForgetsNobodyWhoCounts(t *testing.T) {
+	api := &flaky{apiOfOthers: &apiOfOthers{deployments: []appsv1.Deployment{ofTenant("fabric", "")}}}
+	asks := everyAccount()
+	i := newIncumbent(api, asks, time.Now)
+	looks := func(when string, works bool) {
+		t.Helper()
+		var found *incumbentError
+		if err := i.look(t.Context()); errors.As(err, &found) != works {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	looks("at first", true)
+	asks.set(func() { asks.all = false }) // it is being deleted: its rights go first
+	api.away = true
+	looks("while nothing is shown", false)
+	api.away = false
+	looks("with its pods still there", true)
+}
+
 func TestAProcessThatEndsMeanwhileHasFoundNobody(t *testing.T) {
 	api := &apiOfOthers{deployments: []appsv1.Deployment{ofTenant("team-a", "")}}
 	c, log := newcomer(t, api, &accounts{err: context.Canceled})

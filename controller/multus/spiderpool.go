@@ -51,6 +51,7 @@ type Spiderpool struct {
 	after     func(time.Duration) <-chan time.Time
 	changed   chan struct{} // one of the two came, went or changed
 	verdict   atomic.Pointer[verdict]
+	proven    map[string]bool // places whose account had the rights, while they are there; judgeOn's own
 
 	mu        sync.Mutex // protects what follows
 	followers map[int]func()

@@ -189,6 +189,21 @@ func TestRightsThatComeAfterSpiderpoolAreSeen(t *testing.T) {
 	})
 }
 
+func TestASpiderpoolWhoseRoleIsMadeAnewCountsAllTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := bothParts("spiderpool")
+		c.may = map[string][]string{"spiderpool/default": {makesNetworks, writesPools}}
+		s, _ := watched(t, c)
+		settle()
+		c.set(func() { c.may = nil })
+		time.Sleep(3 * judgeEvery)
+		synctest.Wait()
+		if s.Controller() == "" || s.Settings() != with {
+			t.Errorf("controller %q, settings %+v", s.Controller(), s.Settings())
+		}
+	})
+}
+
 func TestWhatIsCalledLikeSpiderpoolCountsWhereNobodyMayAsk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := bothParts("team-a")

@@ -52,9 +52,10 @@ type verdict struct {
 
 // judgement is one round of it.
 type judgement struct {
-	found  bool     // there is something of these names
-	passed []string // what does not count, and why not
-	err    error    // what could not be known, the first of it
+	found  bool            // there is something of these names
+	passed []string        // what does not count, and why not
+	proven map[string]bool // places whose account has its rights, or had them
+	err    error           // what could not be known, the first of it
 }
 
 // judgeOn judges until ctx ends. It is done beside those who want to know, since the webhook
@@ -82,12 +83,13 @@ func (s *Spiderpool) judgeOn(ctx context.Context) {
 
 // judge comes to a verdict, and tells the followers of a new one.
 func (s *Spiderpool) judge(ctx context.Context) (found bool) {
-	var j judgement
+	j := judgement{proven: map[string]bool{}}
 	there := s.agentThere(ctx, &j)
 	now := verdict{controller: s.controllerAt(ctx, &j), settings: Settings{Coordinator: there, SpiderpoolIPAM: there}}
 	if ctx.Err() != nil {
 		return j.found // accounts were not asked for in full
 	}
+	s.proven = j.proven
 	s.say(j)
 	if was := s.verdict.Swap(&now); was == nil || *was != now {
 		s.tell()
@@ -134,11 +136,19 @@ func (s *Spiderpool) agentThere(ctx context.Context, j *judgement) (there bool) 
 
 // counts reports whether something that is called like a part of Spiderpool is to be taken
 // for it: its account may do what that must. So is one whose account's rights are not known,
-// as two makers of one NAD are worse than none.
+// as two makers of one NAD are worse than none, and one that had them, until it is gone: a
+// role is deleted and made anew by some who upgrade.
 func (s *Spiderpool) counts(ctx context.Context, j *judgement, place, namespace string, pods corev1.PodSpec, must string, oneOf []rights.Right) bool {
 	j.found = true
+	if s.proven[place] {
+		j.proven[place] = true
+		return true
+	}
 	account := rights.AccountOf(namespace, pods)
 	may, err := s.rights.May(ctx, account, oneOf...)
+	if may {
+		j.proven[place] = true
+	}
 	if err != nil && j.err == nil {
 		j.err = err
 	}

@@ -23,6 +23,9 @@ const (
 	// failureLasts is how long nobody asks again what was not answered. What is not known
 	// keeps others from their work, so it is shorter.
 	failureLasts = 10 * time.Second
+	// trustLasts is how long the last answer is gone by where none comes: an authorizer that
+	// is away for a moment must not make somebody else of an account.
+	trustLasts = time.Hour
 )
 
 // Right is what may be done in all namespaces.
@@ -55,7 +58,7 @@ type Creator interface {
 }
 
 // Reviewer answers what accounts may do, by SubjectAccessReviews, and keeps the answers
-// for a minute. It needs a ClusterRole with the verb create on
+// for a minute, or for an hour while no other comes. It needs a ClusterRole with the verb create on
 // subjectaccessreviews.authorization.k8s.io.
 type Reviewer struct {
 	api Creator
@@ -73,7 +76,8 @@ type question struct {
 type answer struct {
 	may   bool
 	err   error
-	until time.Time
+	until time.Time // nobody asks again before
+	at    time.Time // when it was given; zero of none
 }
 
 // New makes a Reviewer that asks api.
@@ -100,9 +104,16 @@ func (r *Reviewer) may(ctx context.Context, q question) (bool, error) {
 	if a, ok := r.kept(q); ok {
 		return a.may, a.err
 	}
-	a := answer{until: r.now().Add(answerLasts)}
-	if a.may, a.err = r.ask(ctx, q); a.err != nil {
-		a.until = r.now().Add(failureLasts)
+	last, _ := r.kept(q)
+	may, err := r.ask(ctx, q)
+	now := r.now()
+	a := answer{may: may, err: err, until: now.Add(answerLasts), at: now}
+	switch {
+	case err == nil:
+	case !last.at.IsZero() && !apierrors.IsForbidden(err) && now.Sub(last.at) < trustLasts:
+		a = answer{may: last.may, until: now.Add(failureLasts), at: last.at}
+	default:
+		a = answer{err: err, until: now.Add(failureLasts)}
 	}
 	if ctx.Err() == nil { // else it says nothing of the account
 		r.keep(q, a)
@@ -110,21 +121,22 @@ func (r *Reviewer) may(ctx context.Context, q question) (bool, error) {
 	return a.may, a.err
 }
 
-func (r *Reviewer) kept(q question) (answer, bool) {
+// kept is what was answered last; fresh says that nobody need ask again yet.
+func (r *Reviewer) kept(q question) (a answer, fresh bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a, ok := r.answers[q]
 	return a, ok && r.now().Before(a.until)
 }
 
-// keep takes an answer down, and drops those that are over: whoever makes accounts must not
-// fill the memory.
+// keep takes an answer down, and drops those that are of no use any more: whoever makes
+// accounts must not fill the memory.
 func (r *Reviewer) keep(q question, a answer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
 	for other, old := range r.answers {
-		if !now.Before(old.until) {
+		if !now.Before(old.until) && now.Sub(old.at) >= trustLasts {
 			delete(r.answers, other)
 		}
 	}
@@ -148,7 +160,7 @@ func (r *Reviewer) ask(ctx context.Context, q question) (bool, error) {
 	case err != nil:
 		return false, fmt.Errorf("ask whether account %s may %s: %w", q.account, q.right, err)
 	case !s.Allowed && s.EvaluationError != "": // an authorizer that is away allows nothing
-		return false, fmt.Errorf("ask whether account %s may %s: the API server could not tell: %s; mend its authorizer, or the binding that names a role which is not there", q.account, q.right, s.EvaluationError)
+		return false, fmt.Errorf("ask whether account %s may %s: the API server could not tell: %s; mend its authorizer", q.account, q.right, s.EvaluationError)
 	default:
 		return s.Allowed, nil
 	}

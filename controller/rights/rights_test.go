@@ -90,6 +90,38 @@ func TestAnAnswerIsKeptForAMinuteAndAFailureForLess(t *testing.T) {
 	})
 }
 
+func TestTheLastAnswerStandsWhileAnAuthorizerIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, right := range []Right{patch, update} { // one that the account has, one that it has not
+			api := &apiServer{answer: allows("patch")}
+			r := New(api, time.Now)
+			may := func(when string, want, known bool) {
+				t.Helper()
+				if got, err := r.May(t.Context(), account(), right); got != want || (err == nil) != known {
+					t.Errorf("%s, %s: %v, %v", right, when, got, err)
+				}
+			}
+			has := right == patch
+			may("at first", has, true)
+			api.answer = func(*authorizationv1.SubjectAccessReview) error { return errors.New("away") }
+			for range 30 {
+				time.Sleep(answerLasts)
+				may("while nobody answers", has, true)
+			}
+			time.Sleep(trustLasts / 2)
+			may("after too long", false, false)
+			api.answer = allows("patch")
+			time.Sleep(failureLasts)
+			may("when it answers again", has, true)
+			api.answer = func(*authorizationv1.SubjectAccessReview) error {
+				return apierrors.NewForbidden(schema.GroupResource{}, "", errors.New("no"))
+			}
+			time.Sleep(answerLasts)
+			may("when nobody may ask any more", false, false)
+		}
+	})
+}
+
 func TestWhatTheAPIServerCannotTellIsAnError(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer func(*authorizationv1.SubjectAccessReview) error
