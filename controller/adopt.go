@@ -181,7 +181,10 @@ func (c *Controller) claimRows() {
 
 // foundLater takes rows that somebody else wrote while this controller led: as adoption does,
 // with holds that begin now, all of them, since such a write is rare.
-func (c *Controller) foundLater(rows []ledger.Row) {
+func (c *Controller) foundLater(rows []ledger.Row, spoilt error) {
+	if spoilt != nil {
+		c.rec.Log(record.LedgerSpoilt, record.Fields{Err: spoilt})
+	}
 	c.ledger.Rehold(c.now())
 	c.foundRows(rows)
 }
@@ -196,6 +199,7 @@ func (c *Controller) foundRows(rows []ledger.Row) {
 		if o, ok := c.pool.Holder(r.GUID); ok && o == spoiltOwner(r.GUID) {
 			_ = c.pool.Free(r.GUID) // somebody mended its row
 		}
+		c.unclaimed.explained(c.pool, r.GUID)
 		take := c.pool.Assign
 		if r.State == ledger.Held {
 			take = func(o guid.Owner, g guid.GUID) error { return c.pool.Hold(g, o) }

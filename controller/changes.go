@@ -181,7 +181,11 @@ func (c *Controller) tellWaiting(p pkey.PKey, err error) {
 	for _, key := range c.pending.of(p) {
 		for _, r := range c.ledger.OfName(key) {
 			claim, ok := r.Claim(p)
-			if ok && r.State == ledger.Assigned && !c.view.holds(p, pkey.Member{GUID: r.GUID, Mode: claim.Mode}) {
+			waits := ok && !c.view.holds(p, pkey.Member{GUID: r.GUID, Mode: claim.Mode})
+			if p == 0 { // without a partition it waits for its row alone
+				waits = len(r.Claims) == 0 && !r.Told
+			}
+			if waits && r.State == ledger.Assigned {
 				c.tellRow(r, record.PodWaiting, record.Fields{PKeys: []pkey.PKey{p}, Err: err})
 				break
 			}

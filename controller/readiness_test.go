@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/ibfabric/ibfabric/controller/api/v1alpha1"
 	"github.com/ibfabric/ibfabric/controller/ledger"
 	"github.com/ibfabric/ibfabric/guid"
+	"github.com/ibfabric/ibfabric/pkey"
 )
 
 // says is a node that calls itself Ready since a time.
@@ -50,7 +52,7 @@ func TestANodeIsReadySinceItWasSeenWhateverItsClockSays(t *testing.T) {
 		for now = start.Add(back); ; now = now.Add(time.Minute) {
 			d.ready.look(tc.then, now)
 			if took := now.Sub(start); d.nodeProved(&tc.then[0], row) != (took >= tc.proved) {
-				t.Errorf("%s: after %s it has proved it or not; it must have after %s", tc.name, took, tc.proved)
+				t.Errorf("%v: after %s it has proved it or not; it must have after %s", tc.name, took, tc.proved)
 			} else if took < time.Hour {
 				continue
 			}
@@ -109,9 +111,39 @@ func TestAHoldThatIsFoundLaterBeginsAnewToo(t *testing.T) {
 	r := ledger.Row{GUID: 1, UID: "u", Interface: "net1", State: ledger.Held, Since: time.Now().Add(-time.Hour)}
 	d.ledger.Put(r)
 	before := time.Now()
-	d.store.Found([]ledger.Row{r})
+	d.store.Found([]ledger.Row{r}, nil)
 	if got, _ := d.ledger.Get(1); got.Since.Before(before) {
 		t.Errorf("it is held since %s", got.Since)
+	}
+}
+
+// UFM showed its member before the row was found, out of a backup or a former leader's last.
+func TestAMemberThatARowExplainsLaterIsItsPodsAndNobodyElses(t *testing.T) {
+	for _, state := range []ledger.State{ledger.Assigned, ledger.Held} {
+		c, out := leader(t, nil, guid.Range{First: 1, Last: 2})
+		at := time.Now()
+		seen := func(now map[guid.GUID][]pkey.PKey) {
+			at = at.Add(time.Hour)
+			c.unclaimed.update(now, nil, c.pool, at, time.Minute)
+		}
+		seen(map[guid.GUID][]pkey.PKey{1: {5}})
+		r := rowIn(1, "late", 5)
+		r.State = state
+		c.ledger.Put(r)
+		c.foundLater([]ledger.Row{r}, nil)
+		for range 3 {
+			seen(map[guid.GUID][]pkey.PKey{})
+		}
+		if s := c.pool.Stats(); s.Owned+s.Held != 1 || c.unclaimed.count() != 0 || strings.Contains(out.String(), "guid.conflict") {
+			t.Errorf("%v: the pool has %+v; %d unclaimed\n%s", state, s, c.unclaimed.count(), out)
+		}
+		owner, owned := c.pool.Owner(1)
+		if owned != (state == ledger.Assigned) || owned && owner.UID != "late" {
+			t.Errorf("%v: it is %v's, %v", state, owner, owned)
+		}
+		if got := others(t, c, 1); got[1] {
+			t.Errorf("%v: another pod got it", state)
+		}
 	}
 }
 
@@ -160,7 +192,7 @@ func TestTheAPIServerConfirmsThatANodeIsReady(t *testing.T) {
 		row := ledger.Row{GUID: 1, State: ledger.Held, Since: now, Node: tc.node, BootID: "b"}
 		over, err := d.confirmed(t.Context(), ready, []ledger.Row{row})
 		if (len(over) == 1) != tc.want || (err != nil) != (tc.api.err != nil && tc.node != "") {
-			t.Errorf("%s: %d are over, %v", name, len(over), err)
+			t.Errorf("%v: %d are over, %v", name, len(over), err)
 		}
 	}
 }

@@ -137,7 +137,7 @@ func isRefusal(err error) bool {
 // role, a policy, or a webhook that says no or does not answer. It is tried again, and
 // succeeds when a person has put that right.
 func isDenied(err error) bool {
-	webhook := apierrors.IsInternalError(err) && strings.Contains(err.Error(), "webhook")
+	webhook := apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
 	return apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err) || webhook
 }
 

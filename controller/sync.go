@@ -48,13 +48,14 @@ func (c *Controller) syncOnce(ctx context.Context) error {
 	for _, key := range c.notes.ofPods(c.isOver) {
 		c.pods.Add(key) // its worker forgets
 	}
+	tended := c.tendLedger(ctx) // before UFM is asked, which can be away for hours
 	if err := c.readAll(ctx); err != nil {
-		return err
+		return errors.Join(tended, err)
 	}
 	c.judgeMembers()
 	c.quota.forgetAll() // what was not counted as it happened is counted now
 	c.refusals.prune(c.now())
-	err := errors.Join(c.tendLedger(ctx), c.storeUnclaimed(ctx), c.collectGarbage(ctx), c.sweep(ctx))
+	err := errors.Join(tended, c.storeUnclaimed(ctx), c.collectGarbage(ctx), c.sweep(ctx))
 	for _, key := range c.pending.all() {
 		c.pods.Add(key)
 	}
@@ -157,13 +158,12 @@ func (c *Controller) judgeMembers() {
 	}
 }
 
-// tendLedger finds what somebody did to the ledger by hand. What is amiss is stored right
-// after it.
+// tendLedger puts right what somebody did to the ledger by hand.
 func (c *Controller) tendLedger(ctx context.Context) error {
 	if c.cfg.Policy == DryRun {
 		return nil
 	}
-	return c.store.Tend(ctx, c.now())
+	return errors.Join(c.store.Tend(ctx, c.now()), c.store.CommitAll(ctx))
 }
 
 // storeUnclaimed lets the next leader know which GUIDs nobody may get, also those that UFM

@@ -123,6 +123,19 @@ func (u *unclaimed) claim(pool *guid.Pool, g guid.GUID, claims []attach.Claim) {
 	u.free(pool, g)
 }
 
+// explained lets a GUID go that has a row after all, which came while this controller led.
+func (u *unclaimed) explained(pool *guid.Pool, g guid.GUID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, gone := u.gone[g]
+	if _, stands := u.in[g]; !stands && !gone || u.going[g] {
+		return
+	}
+	delete(u.in, g)
+	delete(u.gone, g)
+	u.free(pool, g)
+}
+
 // take keeps those of the GUIDs from pods that stand unclaimed in a partition, until left
 // is called, and returns them.
 func (u *unclaimed) take(p pkey.PKey, guids []guid.GUID) (taken []guid.GUID) {

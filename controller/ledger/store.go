@@ -25,8 +25,9 @@ type Store struct {
 	Leading func() error
 	// StillLeading asks the API server: somebody else has written one of our shards.
 	StillLeading func(context.Context) error
-	// Found hears of rows that somebody else wrote while this controller led.
-	Found func([]Row)
+	// Found hears of rows that somebody else wrote while this controller led, and of what is
+	// wrong with others that came with them.
+	Found func(rows []Row, spoilt error)
 }
 
 const (

@@ -1,10 +1,12 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,7 +22,7 @@ const (
 	// leader has to write them all before it begins.
 	keepEmpty = time.Hour
 	// tendPage is how many shards' names and versions are read at a time.
-	tendPage = 500
+	tendPage = 100
 )
 
 // Tend looks after shards that nothing else touches. What somebody deleted or changed by
@@ -55,6 +57,12 @@ func (s *Store) compare(ctx context.Context) error {
 		}
 	}
 	maps.DeleteFunc(there, func(name, _ string) bool { return s.Ledger.has(name) })
+	if len(there) == 0 {
+		return nil
+	}
+	if err := s.StillLeading(ctx); err != nil { // they may be those of who leads now
+		return fmt.Errorf("there are ledgers of somebody else: %w", err)
+	}
 	var failed []error
 	for name := range there {
 		failed = append(failed, s.takeStranger(ctx, name))
@@ -81,28 +89,28 @@ func (s *Store) takeStranger(ctx context.Context, name string) error {
 
 // takeFound brings in a shard that somebody else wrote.
 func (s *Store) takeFound(obj *v1alpha1.Ledger) {
-	if took, _ := s.Ledger.take(obj); len(took) > 0 && s.Found != nil {
-		s.Found(took)
+	took, bad := s.Ledger.take(obj)
+	if len(took)+len(bad) > 0 && s.Found != nil {
+		s.Found(took, errors.Join(bad...))
 	}
 }
 
 // prune deletes the shards that have long been empty.
 func (s *Store) prune(ctx context.Context, now time.Time) error {
 	for _, sh := range s.Ledger.longEmpty(now) {
-		if err := s.remove(ctx, sh); err != nil {
+		if err := s.remove(ctx, sh.shard, sh.version); err != nil {
 			return fmt.Errorf("delete ledger %s, which is empty: %w", sh.name, err)
 		}
 	}
 	return nil
 }
 
-// remove deletes a shard as it was stored last: a row that comes in meanwhile changes it,
-// and is then stored in a new one.
-func (s *Store) remove(ctx context.Context, sh *shard) error {
+// remove deletes a shard as it was when it was seen to be empty: a row that came in meanwhile
+// changed it, and one that comes in now is stored in a new one.
+func (s *Store) remove(ctx context.Context, sh *shard, used string) error {
 	if err := s.Leading(); err != nil {
 		return err
 	}
-	used := s.Ledger.version(sh)
 	obj := &v1alpha1.Ledger{ObjectMeta: metav1.ObjectMeta{Name: sh.name, Namespace: s.Namespace}}
 	err := s.Client.Delete(ctx, obj, client.Preconditions{ResourceVersion: &used})
 	if apierrors.IsConflict(err) {
@@ -142,8 +150,15 @@ func (l *Ledger) doubt(name, version string) {
 	}
 }
 
-// longEmpty are the stored shards that were seen to be empty keepEmpty ago, and are.
-func (l *Ledger) longEmpty(now time.Time) (list []*shard) {
+// emptyShard is one that had no rows when its version was that.
+type emptyShard struct {
+	*shard
+	version string
+}
+
+// longEmpty are the stored shards that were seen to be empty keepEmpty ago, and are. They
+// come by name: what cannot be deleted is the same one each time, and said once.
+func (l *Ledger) longEmpty(now time.Time) (list []emptyShard) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, sh := range l.shards.named {
@@ -153,9 +168,10 @@ func (l *Ledger) longEmpty(now time.Time) (list []*shard) {
 		case sh.empty.IsZero():
 			sh.empty = now
 		case now.Sub(sh.empty) >= keepEmpty:
-			list = append(list, sh)
+			list = append(list, emptyShard{sh, sh.version})
 		}
 	}
+	slices.SortFunc(list, func(a, b emptyShard) int { return cmp.Compare(a.name, b.name) })
 	return list
 }
 
@@ -170,5 +186,7 @@ func (l *Ledger) close(sh *shard, used string) {
 	sh.version = ""
 	if sh.isEmpty() {
 		l.shards.close(sh)
+		return
 	}
+	sh.changed++
 }

@@ -77,10 +77,14 @@ func TestAPodHearsThatItsGUIDCannotBeStored(t *testing.T) {
 		shard := &v1alpha1.Ledger{ObjectMeta: metav1.ObjectMeta{Name: "probe", Namespace: w.ns}, Spec: v1alpha1.LedgerSpec{Rows: []v1alpha1.LedgerRow{}}}
 		return w.api.Create(w.ctx(), shard, client.DryRunAll)
 	})
+	w.network("bare", "")
 	w.start()
 	w.pod("a", "rail1")
+	w.pod("b", "bare") // without a partition
 	w.event("a", "FabricWaiting", "the auditors are in the house")
+	w.event("b", "FabricWaiting", "the auditors are in the house")
 	w.inUFM(0x5)
 	lift()
 	w.configured("a")
+	w.configured("b")
 }
