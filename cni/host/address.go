@@ -80,8 +80,19 @@ func hasRule(handle *netlink.Handle, link netlink.Link, from net.IPNet) error {
 	return fmt.Errorf("the rule for packets from %s is missing", from.IP)
 }
 
+// sourceRules are none of a family that the kernel lacks.
 func sourceRules(handle *netlink.Handle, family int) ([]netlink.Rule, error) {
-	return handle.RuleListFiltered(family, &netlink.Rule{Priority: sourcePriority}, netlink.RT_FILTER_PRIORITY)
+	rules, err := handle.RuleListFiltered(family, &netlink.Rule{Priority: sourcePriority}, netlink.RT_FILTER_PRIORITY)
+	if lacksFamily(err) {
+		return nil, nil
+	}
+	return rules, err
+}
+
+// lacksFamily reports whether an error says that the kernel has no such rules or routes at
+// all: booted with ipv6.disable=1, or built without policy routing of the family.
+func lacksFamily(err error) bool {
+	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP)
 }
 
 func family(ip net.IP) int {

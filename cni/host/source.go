@@ -25,6 +25,9 @@ func (h *Host) HasDefaultRoute(_ context.Context, n NetNS, v6 bool) (found bool,
 		for _, r := range routes {
 			found = found || r.Type == unix.RTN_UNICAST && (r.Dst == nil || isDefault(*r.Dst))
 		}
+		if lacksFamily(err) {
+			return nil
+		}
 		return err
 	})
 	if err != nil {

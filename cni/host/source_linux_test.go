@@ -9,6 +9,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // railsIn puts netdevs net1 and net2 into a namespace, raised, their peers beside them.
@@ -163,6 +164,27 @@ func TestTheRulesOfANetdevThatIsGoneGoWithTheNextOne(t *testing.T) {
 	}
 	if err := h.UnrouteBySource(ctx, "/var/run/netns/never-was", 1); !errors.Is(err, ErrNotFound) {
 		t.Errorf("in a namespace that never was: %v", err)
+	}
+}
+
+// A kernel without IPv6 answers as every kernel does about a family that it never had.
+func TestAFamilyThatTheKernelLacksHasNoRules(t *testing.T) {
+	const decnet = 12
+	err := New(Paths{}).netlinkAt(newNetNS(t), unix.NETLINK_ROUTE, func(handle *netlink.Handle) error {
+		if _, err := handle.RuleList(decnet); !errors.Is(err, unix.EAFNOSUPPORT) {
+			t.Errorf("the kernel says %v: this test proves nothing", err)
+		}
+		rules, err := sourceRules(handle, decnet)
+		if len(rules) > 0 {
+			t.Errorf("it has %v", rules)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if lacksFamily(nil) || lacksFamily(unix.EPERM) || !lacksFamily(unix.EOPNOTSUPP) {
+		t.Error("any error, or none, is taken for a family that is not there")
 	}
 }
 
