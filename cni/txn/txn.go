@@ -143,7 +143,7 @@ func (e *Engine) undo(ctx context.Context, rec *record.Record, steps []Step, kee
 			continue
 		}
 		start := time.Now()
-		err := step.Undo(ctx)
+		err := e.undoStep(ctx, step)
 		e.Log.Debug("undo", zap.String("step", step.Name), zap.Duration("took", time.Since(start)), zap.Error(err))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("undoing %s: %w", step.Name, err))
@@ -161,6 +161,18 @@ func (e *Engine) undo(ctx context.Context, rec *record.Record, steps []Step, kee
 		errs = append(errs, e.Store.Write(rec))
 	}
 	return errors.Join(errs...)
+}
+
+// undoStep gives what is on the disk a quarter of the time at most: its undo is another
+// program's work, and while that hangs the device would keep a dead pod's GUID.
+func (e *Engine) undoStep(ctx context.Context, step Step) error {
+	if step.OnDisk {
+		limit := e.UndoTime / 4
+		var cancel func()
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("it was not done within %v; it is tried again", limit))
+		defer cancel()
+	}
+	return step.Undo(ctx)
 }
 
 // left is what is still to be undone when some steps failed. The device's steps stay

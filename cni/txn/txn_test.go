@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -77,6 +79,38 @@ func TestACancelledCallIsUndoneNevertheless(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	w.clean()
+}
+
+// An IPAM daemon that hangs must not cost the device its way home.
+func TestWhatHangsOnTheDiskLeavesTheDeviceItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		hangs := func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }
+		takesTime := func(ctx context.Context) error {
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(40 * time.Second):
+				delete(w.state, "b")
+				return nil
+			}
+		}
+		w.Steps = func(*record.Record) []Step {
+			list := w.steps()
+			list[1].Undo, list[2].Undo = takesTime, hangs
+			return list
+		}
+		rec := w.record("c1")
+		if err := w.Apply(t.Context(), rec, w.steps()); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Revert(t.Context(), rec); err == nil || !strings.Contains(err.Error(), "undoing address: it was not done within 15s") {
+			t.Errorf("got %v", err)
+		}
+		if left := w.records(); len(left) != 1 || !slices.Equal(left[0].Steps, []string{"address"}) || w.state["a"] || w.state["b"] {
+			t.Errorf("left: %+v, state %v; want the address alone", left, w.state)
+		}
+	})
 }
 
 func TestARebootLeavesOnlyWhatIsOnTheDiskToUndo(t *testing.T) {
