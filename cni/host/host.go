@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -60,6 +62,26 @@ func (h *Host) HasNetNS(_ context.Context, ns NetNS) (bool, error) {
 	// A path whose mount has gone is an empty file.
 	return stat.Type == unix.NSFS_MAGIC || stat.Type == unix.PROC_SUPER_MAGIC, nil
 }
+
+// SeesNetNS implements Node.
+func (h *Host) SeesNetNS(_ context.Context, ns NetNS) (bool, error) {
+	if strings.HasPrefix(string(ns), "/proc/") {
+		// The folder goes with the process. Who is among the node's processes sees them all.
+		own, err := os.Readlink("/proc/self/ns/pid")
+		return own == nodesPIDs, err
+	}
+	_, err := os.Stat(filepath.Dir(string(ns)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking for the folder of network namespace %s: %w", ns, err)
+	}
+	return true, nil
+}
+
+// nodesPIDs is the PID namespace that a kernel begins with (PROC_PID_INIT_INO).
+const nodesPIDs = "pid:[4026531836]"
 
 // Booted is about when the node did.
 func Booted(now time.Time) (time.Time, error) {

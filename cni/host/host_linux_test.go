@@ -128,6 +128,22 @@ func newNetNS(t *testing.T) NetNS {
 	return NetNS(made.Path())
 }
 
+func TestAPathSaysThatANamespaceIsGoneOnlyWhereItsFolderIs(t *testing.T) {
+	ctx, h, dir := t.Context(), New(Paths{}), t.TempDir()
+	for path, want := range map[string]bool{dir + "/gone": true, dir + "/elsewhere/gone": false} {
+		if sees, err := h.SeesNetNS(ctx, NetNS(path)); sees != want || err != nil {
+			t.Errorf("%s: %t, %v", path, sees, err)
+		}
+	}
+	own, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		t.Skip(err)
+	}
+	if sees, err := h.SeesNetNS(ctx, "/proc/4194304/ns/net"); sees != (own == nodesPIDs) || err != nil {
+		t.Errorf("of a process: %t, %v in %s", sees, err, own)
+	}
+}
+
 func TestANetdevMovesAndGetsItsNameAtOnce(t *testing.T) {
 	ctx, h := t.Context(), New(Paths{})
 	from, to := newNetNS(t), newNetNS(t)

@@ -42,6 +42,10 @@ type Node interface {
 	BootID(ctx context.Context) (string, error)
 	// HasNetNS reports whether ns is a network namespace that still exists.
 	HasNetNS(ctx context.Context, ns NetNS) (bool, error)
+	// SeesNetNS reports whether a namespace at this path would be seen here. Where it would
+	// not, as in a container without the folder that it lies in, that HasNetNS finds none says
+	// nothing.
+	SeesNetNS(ctx context.Context, ns NetNS) (bool, error)
 	// NetNSID tells the namespace at a path from all others of this boot, also from a later
 	// one at the same path, as of a process whose number is given again. It is "" where the
 	// kernel does not tell (before Linux 5.14); ErrNotFound when there is no namespace.

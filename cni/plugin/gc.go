@@ -130,16 +130,35 @@ func (e *Env) inUse(ctx context.Context, rec *record.Record) (bool, error) {
 		}
 	}
 	device, err := e.Kernel.Device(ctx, host.PCI(rec.Device))
-	if errors.Is(err, host.ErrNotFound) || err == nil && (device.Driver == "" || device.UserSpace()) {
+	switch {
+	case errors.Is(err, host.ErrNotFound), err == nil && device.Driver == "":
 		return false, nil // nothing that could be in a namespace
-	}
-	if err != nil {
+	case err != nil:
 		return true, err
+	case device.UserSpace():
+		gone, err := e.netNSGone(ctx, rec)
+		if err == nil && !gone {
+			err = fmt.Errorf("device %s of container %s is left to its DEL or the next ADD, as nothing here says that its pod is gone: driver %s shows no devices, and network namespace %q cannot be looked for; if this is gc in a container, mount the folder of that path there", rec.Device, rec.ContainerID, device.Driver, rec.NetNS)
+		}
+		return !gone, err
 	}
 	if _, err = Await(ctx, e.Settle, func() (any, error) { return nil, e.isHome(ctx, rec) }); err != nil {
 		return true, fmt.Errorf("device %s of container %s is left alone, as it is not back in the host's namespace: %w; a process may be keeping the namespace", rec.Device, rec.ContainerID, err)
 	}
 	return false, nil
+}
+
+// netNSGone reports whether a namespace that is not at its path has certainly ended. Of a VF
+// that a program drives itself no device comes home to say so: a virtual machine with it may
+// live on in a namespace whose path is another's to see.
+func (e *Env) netNSGone(ctx context.Context, rec *record.Record) (bool, error) {
+	switch {
+	case rec.Torn != nil:
+		return false, nil // it does not know its path
+	case rec.NetNS == "":
+		return true, nil // an undo has forgotten it, as it had ended
+	}
+	return e.Kernel.SeesNetNS(ctx, host.NetNS(rec.NetNS))
 }
 
 // isHome reports by an error what of a device's attachment is not in the host's namespace.

@@ -86,7 +86,10 @@ func (e *Env) incumbentGone(ctx context.Context, rec *record.Record) (gone bool,
 		}
 	}
 	if !slices.Contains(rec.Steps, record.StepNetdev) && !slices.Contains(rec.Steps, record.StepRDMA) {
-		return rec.NetNS != "", nil // for vfio: nothing of it is in any namespace
+		if rec.NetNS == "" {
+			return false, nil // for vfio: nothing of it is in any namespace
+		}
+		return e.netNSGone(ctx, rec)
 	}
 	err = e.isHome(ctx, rec)
 	if errors.Is(err, host.ErrNotFound) {

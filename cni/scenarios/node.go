@@ -312,7 +312,7 @@ func (n *node) leftOut(verb string) bool {
 // looks reports whether a verb of host.Kernel changes nothing.
 func looks(verb string) bool {
 	return slices.Contains([]string{
-		"BootID", "HasNetNS", "NetNSID", "RDMAMode", "Device", "VFConfig", "Netdev", "Configured",
+		"BootID", "HasNetNS", "SeesNetNS", "NetNSID", "RDMAMode", "Device", "VFConfig", "Netdev", "Configured",
 		"HasDefaultRoute", "RDMADevice", "Port",
 	}, verb)
 }

@@ -198,6 +198,51 @@ func TestTheChainedPluginHasNothingToDoWhereTheOneBeforeItIsolates(t *testing.T)
 	})
 }
 
+// Nothing of a virtual machine's VF comes home: only the path of its namespace says whether it
+// lives, and a gc in a container may not have the folder of that path.
+func TestGCDoesNotTakeAVirtualMachinesVFWhoseNamespaceItCannotSee(t *testing.T) {
+	quickly(t, hostfake.Options{}, func(l *fakeLab) {
+		l.SetDriver(l.vfs[0], host.VFIO)
+		l.SetDriver(l.roce[0], "uio_pci_generic")
+	}, func(t *testing.T, n *node, l *fakeLab) {
+		for _, vm := range []*pod{n.pod("c1", 0, 0x0200000000000100), n.roce("c2", 0, 1)} {
+			was := n.before[vm.vf]
+			n.mustAdd(vm)
+			blind := *n.env
+			blind.Kernel = blindKernel{n.env.Kernel}
+			given := n.state(vm.vf)
+			if err := plugin.Collect(context.Background(), &blind); err == nil || !strings.Contains(err.Error(), string(vm.ns)) {
+				t.Errorf("gc says %v", err)
+			}
+			if now := n.state(vm.vf); now != given {
+				t.Errorf("it is taken from a pod that lives: %+v, want %+v", now, given)
+			}
+			l.EndNetNS(vm.ns) // where the folder is seen, the path is believed
+			if err := plugin.Collect(context.Background(), n.env); err != nil {
+				t.Fatal(err)
+			}
+			if now := n.state(vm.vf); now.Config != was.Config {
+				t.Errorf("after gc it is %+v, want %+v", now, was)
+			}
+		}
+	})
+}
+
+func TestGCLeavesTheTornRecordOfAVirtualMachineToItsDEL(t *testing.T) {
+	quickly(t, hostfake.Options{}, func(l *fakeLab) { l.SetDriver(l.vfs[0], host.VFIO) }, func(t *testing.T, n *node, l *fakeLab) {
+		vm := n.pod("c1", 0, 0x0200000000000100).with("link_state", nil)
+		n.mustAdd(vm)
+		n.tear(vm, "")
+		if err := plugin.Collect(context.Background(), n.env); err == nil || n.state(vm.vf).Config.PortGUID != vm.guid {
+			t.Errorf("gc says %v, and the VF is %+v", err, n.state(vm.vf))
+		}
+		n.mustDel(vm)
+		if now := n.state(vm.vf); now.Config.PortGUID == vm.guid || len(n.recorded()) > 0 {
+			t.Errorf("after DEL it is %+v, records of %v", now, n.recorded())
+		}
+	})
+}
+
 // The runtime's own notes say where the namespace of a VF for vfio was, if anybody does.
 func TestGCPutsBackAVFIOVFOfIBSriovCNIWhenItsNamespaceIsKnownToBeGone(t *testing.T) {
 	quickly(t, hostfake.Options{}, func(l *fakeLab) { l.SetDriver(l.vfs[0], host.VFIO) }, func(t *testing.T, n *node, l *fakeLab) {
@@ -216,6 +261,10 @@ func TestGCPutsBackAVFIOVFOfIBSriovCNIWhenItsNamespaceIsKnownToBeGone(t *testing
 		left("while nobody knows of a namespace")
 		leave(t, filepath.Join(n.env.Incumbents.Results, "cbr0-c1-eth0"), map[string]any{"containerId": "c1", "netns": string(vm.ns)})
 		left("while its namespace exists")
+		seeing := n.env.Kernel
+		n.env.Kernel = blindKernel{seeing}
+		left("while the folder of its namespace is not seen")
+		n.env.Kernel = seeing
 		l.EndNetNS(vm.ns)
 		n.collectIncumbents()
 		if now := n.state(vm.vf); now != was {

@@ -108,6 +108,10 @@ func (s *Faults) HasNetNS(ctx context.Context, ns host.NetNS) (bool, error) {
 	return at(s, "HasNetNS", func() (bool, error) { return s.kernel.HasNetNS(ctx, ns) })
 }
 
+func (s *Faults) SeesNetNS(ctx context.Context, ns host.NetNS) (bool, error) {
+	return at(s, "SeesNetNS", func() (bool, error) { return s.kernel.SeesNetNS(ctx, ns) })
+}
+
 func (s *Faults) NetNSID(ctx context.Context, ns host.NetNS) (string, error) {
 	return at(s, "NetNSID", func() (string, error) { return s.kernel.NetNSID(ctx, ns) })
 }

@@ -11,6 +11,7 @@ package hostfake
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -153,6 +154,11 @@ func (k *Kernel) HasNetNS(_ context.Context, ns host.NetNS) (bool, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.has(ns), nil
+}
+
+// SeesNetNS implements host.Node: the fake's namespaces all lie in one folder.
+func (k *Kernel) SeesNetNS(_ context.Context, ns host.NetNS) (bool, error) {
+	return strings.HasPrefix(string(ns), netNSDir), nil
 }
 
 func (k *Kernel) has(ns host.NetNS) bool { return ns == host.Home || k.namespaces[ns] > 0 }

@@ -98,11 +98,13 @@ func (k *Kernel) Program(g guid.GUID, entries ...uint16) {
 	k.tables[g] = table{entries, time.Now()}
 }
 
+const netNSDir = "/var/run/netns/"
+
 // NewNetNS makes a namespace, unless there is one of the name.
 func (k *Kernel) NewNetNS(name string) host.NetNS {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	ns := host.NetNS("/var/run/netns/" + name)
+	ns := host.NetNS(netNSDir + name)
 	if !k.has(ns) {
 		k.made++
 		k.namespaces[ns] = k.made
