@@ -86,7 +86,8 @@ type VF struct {
 
 func (v VF) String() string { return fmt.Sprintf("VF %d of %s", v.Index, v.PF) }
 
-// VFConfig is what the PF holds for a VF. GUIDs that nobody set are zero.
+// VFConfig is what the PF holds for a VF. GUIDs that nobody set are zero; so are all of them
+// where the kernel (before 5.5) or the PF's driver does not tell.
 type VFConfig struct {
 	NodeGUID, PortGUID guid.GUID
 	LinkState          LinkState

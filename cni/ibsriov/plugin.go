@@ -213,6 +213,10 @@ func (j *job) inspectDevices(ctx context.Context) error {
 	if j.port.Ethernet {
 		return plugin.Invalid("deviceID", "%s has an Ethernet port; use the plugin sriov for RoCE", j.pci)
 	}
+	if was := &j.rec.Original; was.NodeGUID == 0 && was.PortGUID == 0 {
+		// What the VF's driver has is all there is to know where the PF tells nothing.
+		was.NodeGUID, was.PortGUID = record.GUID(j.port.NodeGUID), record.GUID(j.port.GUID)
+	}
 	// Zeros are what firmware begins with, ones what ib-sriov-cni leaves: no subnet manager
 	// brings up a port with either.
 	if j.conf.GUID == 0 && !j.port.GUID.IsValid() {

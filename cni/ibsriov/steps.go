@@ -112,7 +112,8 @@ func (j *job) restoreGUID(ctx context.Context) error {
 	}
 	changed := config.NodeGUID != was.NodeGUID || config.PortGUID != was.PortGUID
 	node, port := was.NodeGUID, was.PortGUID
-	if changed {
+	// Of a PF that tells nothing it is not known what it holds, so that is set in any case.
+	if changed || tellsNothing(config) {
 		node, port = orOnes(node), orOnes(port)
 	}
 	if err := j.setGUIDs(ctx, d, node, port); err != nil {
@@ -129,6 +130,10 @@ func (j *job) restoreGUID(ctx context.Context) error {
 	}
 	return j.takeOver(ctx, d, node, port)
 }
+
+// tellsNothing reports whether a PF says zeros: it holds none, or it does not tell what it holds
+// (kernels before 5.5, and some drivers). Which of both it is cannot be seen.
+func tellsNothing(c host.VFConfig) bool { return c.NodeGUID == 0 && c.PortGUID == 0 }
 
 func orOnes(g guid.GUID) guid.GUID {
 	if g == 0 {

@@ -68,7 +68,7 @@ type Original struct {
 	Name      string    `json:"name,omitempty"` // of its netdev
 	Up        bool      `json:"up,omitempty"`   // so was its netdev
 	RDMA      string    `json:"rdma,omitempty"` // the name of its RDMA device; "" when left alone
-	NodeGUID  GUID      `json:"nodeGUID"`       // as the PF had them
+	NodeGUID  GUID      `json:"nodeGUID"`       // as the PF had them, else the port
 	PortGUID  GUID      `json:"portGUID"`
 	LinkState string    `json:"linkState,omitempty"` // auto, enable, disable
 	Ethernet  *Ethernet `json:"ethernet,omitempty"`

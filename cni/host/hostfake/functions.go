@@ -197,7 +197,11 @@ func (k *Kernel) VFConfig(_ context.Context, vf host.VF) (host.VFConfig, error) 
 	if err != nil {
 		return host.VFConfig{}, err
 	}
-	return f.config, nil
+	told := f.config
+	if k.options.SilentPFs {
+		told.NodeGUID, told.PortGUID = 0, 0
+	}
+	return told, nil
 }
 
 // SetVFGUID implements host.VFs.

@@ -47,6 +47,7 @@ type Options struct {
 	ReturnDelay time.Duration // from a namespace's end to its devices' return
 	BootID      string        // "boot-1" unless told
 	NoMinRate   bool          // Ethernet PFs refuse a lower limit for a VF's rate
+	SilentPFs   bool          // PFs do not tell the GUIDs that they hold, as before Linux 5.5
 }
 
 // Kernel is the fake. Its methods beyond host.Kernel set the stage.

@@ -64,7 +64,7 @@ type Check struct {
 func Checks() []Check {
 	return []Check{
 		{"cards", "RDMA cards that have their driver", "1, 2", cards},
-		{"driver", "Linux 5.3, or NVIDIA's OFED 4.7 or later on an older one", "1", driver},
+		{"driver", "Linux 5.3 or later, with its own drivers or NVIDIA's OFED", "1", driver},
 		{"modules", "the kernel modules of the RDMA subsystem and of the cards", "1", modules},
 		{"link-layer", "ports of the kind that the networks are for", "2", linkLayer},
 		{"ports", "ports whose link is up", "2", ports},

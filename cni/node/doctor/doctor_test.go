@@ -41,12 +41,12 @@ func TestEachThingBrokenAloneIsItsOwnRow(t *testing.T) {
 		says, mends string
 	}{
 		{"a kernel too old", infiniBand, func(p *patient) { p.Write("proc/sys/kernel/osrelease", "4.18.0-553.el8") },
-			"driver", "Linux 4.18.0-553.el8 with its own drivers", "mlnxofedinstall"},
-		{"OFED too old", infiniBand, func(p *patient) {
+			"driver", "Linux 4.18.0-553.el8 with its own drivers", "boot Linux 5.3 or later"},
+		{"OFED on a kernel too old", infiniBand, func(p *patient) {
 			p.Write("proc/sys/kernel/osrelease", "4.15.0-20-generic")
 			p.Load("mlx_compat")
-			p.Write("sys/module/mlx5_core/version", "4.6-1.0.1")
-		}, "driver", "OFED 4.6-1.0.1", "mlnxofedinstall"},
+			p.Write("sys/module/mlx5_core/version", "24.01-0.3.3")
+		}, "driver", "OFED 24.01-0.3.3", "OFED alone is not enough"},
 		{"a module not loaded", roce, func(p *patient) { p.Unload("rdma_ucm") }, "modules", "not loaded: rdma_ucm", "modprobe -a rdma_ucm"},
 		{"no modules at all", roce, func(p *patient) { p.Unload("rdma_ucm"); p.Remove("proc/modules") }, "modules", "loads no modules", "boot a kernel"},
 		{"a card without driver", infiniBand, func(p *patient) {
@@ -235,11 +235,11 @@ func TestZeroGUIDsAreRightWhereTheControllerGivesThem(t *testing.T) {
 
 func TestDriversAndModesThatAreRightInOtherWays(t *testing.T) {
 	p := infiniBand(t)
-	p.Write("proc/sys/kernel/osrelease", "4.15.0-20-generic")
+	p.Write("proc/sys/kernel/osrelease", "5.15.0-20-generic")
 	p.Load("mlx_compat")
 	p.Write("sys/module/mlx5_core/version", "24.01-0.3.3")
 	p.Unload("ib_umad")
-	p.Write("lib/modules/4.15.0-20-generic/modules.builtin", "kernel/drivers/infiniband/core/ib_umad.ko\nkernel/x/a-b.ko")
+	p.Write("lib/modules/5.15.0-20-generic/modules.builtin", "kernel/drivers/infiniband/core/ib_umad.ko\nkernel/x/a-b.ko")
 	p.Remove("etc/modprobe.d/ib_core.conf")
 	p.Write("proc/cmdline", "quiet ib_core.netns_mode=N")
 	r := p.examine()

@@ -55,6 +55,19 @@ func TestGPUsAndBridgesAreInformation(t *testing.T) {
 	}
 }
 
+// Linux 5.3 and 5.4 serve pods, but say zeros of every VF: that is nothing to mend.
+func TestAKernelThatTellsNoGUIDsIsInformation(t *testing.T) {
+	p := infiniBand(t)
+	p.Write("proc/sys/kernel/osrelease", "5.4.0-216-generic")
+	p.SetGUID(pf, 0, 0)
+	p.SetGUID(pf, 1, 0)
+	r := p.examine()
+	fits(t, r)
+	if got := find(t, r, "vf-guids"); !r.OK || got.State != Info || !strings.Contains(got.Seen, "does not tell") {
+		t.Errorf("ok %t, %+v", r.OK, got)
+	}
+}
+
 func TestAnOlderVersionOfOursIsInformation(t *testing.T) {
 	p := infiniBand(t)
 	p.plugin(1, install.Ours, install.Program, "v1.1.0")

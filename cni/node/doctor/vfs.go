@@ -74,7 +74,7 @@ func vfGUIDs(n Node, want Want) []Row {
 				holders[v.GUID()] = append(holders[v.GUID()], v)
 			}
 		}
-		found = append(found, withoutGUID(c, want)...)
+		found = append(found, withoutGUID(n, c, want)...)
 	}
 	for _, g := range slices.Sorted(maps.Keys(holders)) {
 		if of := holders[g]; len(of) > 1 {
@@ -88,7 +88,12 @@ func vfGUIDs(n Node, want Want) []Row {
 	return allOr(found, fmt.Sprintf("%d VFs have one", len(holders)))
 }
 
-func withoutGUID(c node.Card, want Want) []Row {
+// silent reports whether the kernel does not tell the GUIDs that PFs hold. OFED's drivers may.
+func silent(n Node) bool {
+	return n.Release.Err == nil && !atLeast(n.Release.Value, 5, 5) && n.OFED == ""
+}
+
+func withoutGUID(n Node, c node.Card, want Want) []Row {
 	var bare []node.VF
 	for _, v := range c.VFs {
 		switch {
@@ -100,8 +105,11 @@ func withoutGUID(c node.Card, want Want) []Row {
 			bare = append(bare, v)
 		}
 	}
-	if len(bare) == 0 {
+	switch {
+	case len(bare) == 0:
 		return nil
+	case silent(n):
+		return one(Info, fmt.Sprintf("%s: Linux %s does not tell those of VFs (5.5 does)", c.PCI, n.Release.Value))
 	}
 	seen := fmt.Sprintf("%s: %d of %d VFs have none (zeros or ones), as VF %d", c.PCI, len(bare), len(c.VFs), bare[0].Index)
 	if want.guidsGiven() {
