@@ -19,9 +19,10 @@ import (
 type Card struct {
 	PCI      host.PCI
 	Mellanox bool
-	Driver   string // "" without one
-	IOMMU    string // the kind of its IOMMU group: identity, DMA, DMA-FQ; "" without an IOMMU
-	Netdev   string // of the PF, "" without one
+	Driver   string    // "" without one
+	IOMMU    string    // the kind of its IOMMU group: identity, DMA, DMA-FQ; "" without an IOMMU
+	Netdev   string    // of the PF, "" without one
+	GUID     guid.GUID // of the PF's RDMA device; 0 when not known
 	Ports    []Port
 	VFs      []VF
 	MaxVFs   int   // what firmware allows; 0 without SR-IOV
@@ -98,7 +99,15 @@ func readCard(ctx context.Context, f function, k Kernel) Card {
 	c.Ports, errs[3] = readPorts(filepath.Join(f.dir, "infiniband"))
 	c.VFs, errs[4] = readVFs(ctx, f, c.hasLayer(InfiniBand), k)
 	c.Err = errors.Join(errs[:]...)
+	c.GUID = nodeGUID(filepath.Join(f.dir, "infiniband"))
 	return c
+}
+
+// nodeGUID is for proposals only, so that no reader need hear of an error.
+func nodeGUID(dir string) guid.GUID {
+	s, _ := optional(filepath.Join(dir, only(dir), "node_guid"))
+	g, _ := guid.Parse(s)
+	return g
 }
 
 func readPorts(dir string) ([]Port, error) {

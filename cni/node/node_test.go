@@ -23,7 +23,7 @@ func TestACardIsReadWithItsPortsAndVFs(t *testing.T) {
 		return node.Fact[host.VFConfig]{Value: host.VFConfig{NodeGUID: g, PortGUID: g}}
 	}
 	want := node.Card{
-		PCI: "0000:86:00.0", Mellanox: true, Driver: "mlx5_core", Netdev: "ib1", MaxVFs: 16,
+		PCI: "0000:86:00.0", Mellanox: true, Driver: "mlx5_core", Netdev: "ib1", GUID: 0xb8599f0300a1b2c1, MaxVFs: 16,
 		Ports: []node.Port{{RDMA: "mlx5_1", Number: 1, Layer: node.InfiniBand, State: host.PortActive, Physical: "LinkUp", LID: 0x11, SMLID: 1, PKeys: 1, Room: 128}},
 		VFs: []node.VF{
 			{PCI: "0000:86:00.1", Index: 0, Driver: "mlx5_core", Config: config(0x0200_0000_0000_0101)},

@@ -223,6 +223,9 @@ func TestNetworksDecideWhatTheNodeIsToBe(t *testing.T) {
 func TestZeroGUIDsAreRightWhereTheControllerGivesThem(t *testing.T) {
 	p := newPatient(nodefake.InfiniBand(t))
 	p.SetGUID(pf, 0, 0)
+	if row := find(t, p.examine(), "vf-guids"); row.State != Info || !strings.Contains(row.Seen, "--config") {
+		t.Errorf("nobody knows who gives GUIDs: %+v", row)
+	}
 	p.reads(t, `{"type":"ib-sriov","rdmaIsolation":true,"ibKubernetesEnabled":true}`)
 	if row := find(t, p.examine(), "vf-guids"); row.State != Info {
 		t.Errorf("%+v", row)
@@ -230,6 +233,34 @@ func TestZeroGUIDsAreRightWhereTheControllerGivesThem(t *testing.T) {
 	p.reads(t, `{"type":"ib-sriov"}`)
 	if row := find(t, p.examine(), "vf-guids"); row.State != Mend {
 		t.Errorf("one network without a controller: %+v", row)
+	}
+}
+
+// Who pastes the commands on each node must not give one GUID twice, nor one of a controller's.
+func TestProposedGUIDsAreTheVFsOwn(t *testing.T) {
+	proposed := map[string]string{}
+	for _, card := range []guid.GUID{0xb8599f0300a1b2c0, 0xb8599f0300a1b2c1, 0x0002c90300a1b2c0, 0x506b4bfffea1b2c0} {
+		for vf := range 2 {
+			p := infiniBand(t)
+			p.Write(nodefake.Device(pf, "infiniband/mlx5_0/node_guid"), card.Sysfs())
+			p.SetGUID(pf, vf, 0)
+			r := p.examine()
+			fits(t, r)
+			command, _, _ := strings.Cut(find(t, r, "vf-guids").Mend[0], " ")
+			text, _ := strings.CutPrefix(command, "G=")
+			g, err := guid.Parse(text)
+			if name := fmt.Sprintf("VF %d of %s", vf, card); err != nil || g>>56 == 0x02 || g>>56&0x02 == 0 || proposed[text] != "" {
+				t.Errorf("%s: %q, %v, before for %q", name, command, err, proposed[text])
+			} else {
+				proposed[text] = name
+			}
+		}
+	}
+	p := infiniBand(t)
+	p.Remove(nodefake.Device(pf, "infiniband/mlx5_0/node_guid"))
+	p.SetGUID(pf, 1, 0)
+	if got := find(t, p.examine(), "vf-guids").Mend[0]; !strings.HasPrefix(got, "# G: ") {
+		t.Errorf("of a card that tells no GUID: %q", got)
 	}
 }
 

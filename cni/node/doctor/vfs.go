@@ -88,6 +88,18 @@ func vfGUIDs(n Node, want Want) []Row {
 	return allOr(found, fmt.Sprintf("%d VFs have one", len(holders)))
 }
 
+// proposal makes a VF's GUID of its card's, as vendors' scripts do: the bytes that tell cards
+// apart, and the VF's number where vendors have the same two bytes in each (03:00, ff:fe). Two
+// bits of the first say that no vendor gave it (EUI-64), and keep it out of the controller's
+// usual range, which begins with 02: whatever is pasted on many nodes must be unique on all.
+func proposal(c node.Card, v node.VF) string {
+	if !c.GUID.IsValid() {
+		return "# G: eight bytes that no port of the fabric has, and no controller gives"
+	}
+	g := c.GUID&^(0xffff<<24) | guid.GUID(v.Index+1)<<24 | 0x06<<56
+	return fmt.Sprintf("G=%s # made of the card's own GUID and the VF's number", g)
+}
+
 // silent reports whether the kernel does not tell the GUIDs that PFs hold. OFED's drivers may.
 func silent(n Node) bool {
 	return n.Release.Err == nil && !atLeast(n.Release.Value, 5, 5) && n.OFED == ""
@@ -115,9 +127,13 @@ func withoutGUID(n Node, c node.Card, want Want) []Row {
 	if want.guidsGiven() {
 		return one(Info, seen+"; every network waits for a controller's")
 	}
+	state := Mend
+	if want.Networks == 0 {
+		state, seen = Info, seen+"; right only if every network waits for a controller's, as --config would say"
+	}
 	set := fmt.Sprintf("ip link set dev %s vf %d", c.Netdev, bare[0].Index)
-	return one(Mend, seen,
-		"G=02:00:00:00:00:00:00:01 # or another that nobody has",
+	return one(state, seen,
+		proposal(c, bare[0]),
 		set+" node_guid $G",
 		set+" port_guid $G",
 		fmt.Sprintf("echo %s > /sys/bus/pci/drivers/%s/unbind", bare[0].PCI, bare[0].Driver),

@@ -69,6 +69,7 @@ func (n *Node) Card(layer, bus string, i int) {
 	n.Link(Device(pf, "driver"), "../../drivers/mlx5_core")
 	n.Write(Device(pf, "sriov_totalvfs"), "16")
 	n.Write(Device(pf, fmt.Sprintf("net/%s%d/ifindex", map[string]string{node.InfiniBand: "ib", node.Ethernet: "ens"}[layer], i)), "7")
+	n.Write(Device(pf, fmt.Sprintf("infiniband/mlx5_%d/node_guid", i)), guid.GUID(0xb8599f0300a1b2c0+uint64(i)).Sysfs())
 	n.port(Device(pf, fmt.Sprintf("infiniband/mlx5_%d/ports/1", i)), layer, i)
 	for v := range 2 {
 		vf := fmt.Sprintf("0000:%s:00.%d", bus, v+1)
