@@ -54,9 +54,9 @@ func (p Plugin) GC(ctx context.Context, env *plugin.Env, req plugin.Request) err
 }
 
 // Undo lists the steps of the plugin that wrote a record, or of this one where the record
-// does not say, as a torn one. It is for plugin.Env.
+// does not say, as a torn one. The records of rdma are its own in any case. It is for plugin.Env.
 func (p Plugin) Undo(env *plugin.Env, rec *record.Record) []txn.Step {
-	if writer, ok := Named(rec.Plugin); ok {
+	if writer, ok := Named(rec.Plugin); ok && p.Type != rdma.Type {
 		p = writer
 	}
 	return p.undo(env, rec)

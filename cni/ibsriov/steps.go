@@ -105,6 +105,16 @@ func (j *job) restoreGUID(ctx context.Context) error {
 	if err != nil || !d.IsVF() {
 		return plugin.UnlessGone(err)
 	}
+	// It may be on its way home from a namespace that ended; if it does not come, takeOver's
+	// rebind brings it.
+	if d.Driver != "" && !d.UserSpace() {
+		_, _ = j.AwaitRDMA(ctx, j.pci)
+	}
+	// A torn record does not say which plugin wrote it. A RoCE port has no GUID to give back,
+	// and a rebind would do nothing for it.
+	if p, err := j.Kernel.Port(ctx, host.Home, j.pci); err == nil && p.Ethernet {
+		return nil
+	}
 	was := host.VFConfig{NodeGUID: guid.GUID(j.rec.Original.NodeGUID), PortGUID: guid.GUID(j.rec.Original.PortGUID)}
 	config, err := j.Kernel.VFConfig(ctx, d.VF)
 	if err != nil {
@@ -122,11 +132,6 @@ func (j *job) restoreGUID(ctx context.Context) error {
 	driver, err := j.DriverOf(ctx, d, j.rec)
 	if err != nil || driver == host.VFIO {
 		return err
-	}
-	// It may be on its way home from a namespace that ended; if it does not come,
-	// takeOver's rebind brings it.
-	if d.Driver != "" {
-		_, _ = j.AwaitRDMA(ctx, j.pci)
 	}
 	return j.takeOver(ctx, d, node, port)
 }

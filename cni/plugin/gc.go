@@ -108,12 +108,24 @@ func (e *Env) collect(ctx context.Context, rec *record.Record) (left bool, err e
 		if err := e.salvage(ctx, now); err != nil {
 			return true, err
 		}
+		e.nameWriter(ctx, now)
 		if err := e.Engine().Revert(ctx, now); err != nil {
 			return true, fmt.Errorf("putting back device %s of container %s: %w", now.Device, now.ContainerID, err)
 		}
 		e.Log.Info("put back what nobody owns", zap.Stringer("attachment", now.Key()), zap.String("network", now.Network), zap.String("device", now.Device))
 	}
 	return false, nil
+}
+
+// nameWriter has a torn record of a RoCE VF say that sriov wrote it, by the netdev that is at
+// home by now: what undoes InfiniBand would leave it the pod's VLAN and trust.
+func (e *Env) nameWriter(ctx context.Context, rec *record.Record) {
+	if rec.Torn == nil || rec.Plugin != "" {
+		return
+	}
+	if n, err := e.Kernel.Netdev(ctx, host.Home, host.PCI(rec.Device)); err == nil && len(n.Addr) == len(host.MAC{}) {
+		rec.Plugin = sriovType
+	}
 }
 
 // inUse reports whether an attachment must be left alone: its namespace exists or, where

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -83,6 +84,26 @@ func TestAVFForAUserSpaceDriverIsSetUpAtThePFOnly(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A torn record does not say which plugin's it is; the port does.
+func TestGCPutsBackATornRoCEVFOnce(t *testing.T) {
+	quickly(t, hostfake.Options{}, func(*fakeLab) {}, func(t *testing.T, n *node, l *fakeLab) {
+		p := n.dead(n.roce("c1", 0, 1).with("ipam", nil))
+		n.tear(p, "")
+		verbs := n.rehearse(func() {
+			if err := plugin.Collect(context.Background(), n.env); err != nil {
+				t.Error(err)
+			}
+		})
+		if slices.Contains(verbs, "Unbind") || slices.Contains(verbs, "SetVFGUID") {
+			t.Errorf("gc treats it as InfiniBand: %v", verbs)
+		}
+		if left, e := n.recorded(), n.ethernet(p.vf); len(left) > 0 || e.VLAN != 0 || e.Trust || !e.SpoofCheck {
+			t.Errorf("records of %v, and the PF holds %+v", left, e)
+		}
+		n.mustAdd(n.roce("c2", 0, 2))
+	})
 }
 
 func TestTheMACOfThePodComesBeforeTheNetworks(t *testing.T) {

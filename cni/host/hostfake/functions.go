@@ -212,6 +212,9 @@ func (k *Kernel) SetVFGUID(_ context.Context, vf host.VF, node, port guid.GUID) 
 	if err != nil {
 		return err
 	}
+	if f.ethernet {
+		return fmt.Errorf("setting the GUIDs of %s: %w", vf, syscall.EOPNOTSUPP)
+	}
 	f.config.NodeGUID, f.config.PortGUID = node, port
 	return nil
 }
