@@ -16,6 +16,9 @@ import (
 //
 // The caller holds no lock. RefuseGUID must follow once rec is on the disk.
 func (e *Env) FreeGUID(ctx context.Context, rec *record.Record) error {
+	if rec.GUID == 0 {
+		return nil // it brings none: other devices' troubles are not its own
+	}
 	if err := e.Sweep(ctx, rec.GUID, rec.Device); err != nil {
 		return err
 	}

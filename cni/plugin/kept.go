@@ -78,7 +78,8 @@ func (e *Env) lasts(kept *record.Record) bool {
 }
 
 // Sweep undoes what devices have kept for too long. It also ends the claim that another
-// device than the given one has on a GUID: no GUID may be on the fabric twice.
+// device than the given one has on a GUID: no GUID may be on the fabric twice. Without a GUID
+// it is gc's, who is to hear of all that fails.
 func (e *Env) Sweep(ctx context.Context, g record.GUID, device string) error {
 	if e.Kept == nil {
 		return nil

@@ -162,6 +162,26 @@ func TestANetworkThatLostItsLinkStateTakesNothingOver(t *testing.T) {
 	})
 }
 
+// An ADD that brings no GUID has none to free: what ails another VF is gc's to say.
+func TestAnADDWithoutGUIDHearsNothingOfOtherVFs(t *testing.T) {
+	quickly(t, hostfake.Options{}, func(*fakeLab) {}, func(t *testing.T, n *node, l *fakeLab) {
+		n.givenUp("c1", 1, 0x0200000000000100, "uid-1")
+		n.env.Now = func() time.Time { return time.Now().Add(4 * time.Minute) } // kept for too long
+		n.faults.Plan(func(_ int, verb string) hostfake.Fault {
+			if verb == "Unbind" {
+				return hostfake.Fault{Err: errInjected}
+			}
+			return hostfake.Fault{}
+		})
+		plain := n.pod("c2", 0, n.before[l.vfs[0]].Port).with("ibKubernetesEnabled", nil).arg("guid", "")
+		n.mustAdd(plain)
+		n.inPod(plain)
+		if err := plugin.Collect(context.Background(), n.env); !errors.Is(err, errInjected) {
+			t.Errorf("gc says %v", err)
+		}
+	})
+}
+
 func TestWhatIsKeptEndsWhenTheClockWasSetBack(t *testing.T) {
 	quickly(t, hostfake.Options{}, func(*fakeLab) {}, func(t *testing.T, n *node, _ *fakeLab) {
 		n.givenUp("c1", 0, 0x0200000000000100, "uid-1")
