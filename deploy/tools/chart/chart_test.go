@@ -32,6 +32,17 @@ func render(t *testing.T, values string) (map[string]string, error) {
 	return load(t).Render(o)
 }
 
+// Nodes without cards are never ready; a share of them must not stop the rollout to the others.
+func TestNodesThatAreNeverReadyHoldUpNoOther(t *testing.T) {
+	set, err := render(t, `{}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(set["40-node.yaml"], "maxUnavailable: 100%") {
+		t.Errorf("the nodes' part is replaced so:\n%.800s", set["40-node.yaml"])
+	}
+}
+
 // TestThePlainManifestsAreTheChart fails when somebody changed one and not the other.
 func TestThePlainManifestsAreTheChart(t *testing.T) {
 	files, err := load(t).Plain(root)
