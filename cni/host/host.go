@@ -64,11 +64,17 @@ func (h *Host) HasNetNS(_ context.Context, ns NetNS) (bool, error) {
 }
 
 // SeesNetNS implements Node.
-func (h *Host) SeesNetNS(_ context.Context, ns NetNS) (bool, error) {
+func (h *Host) SeesNetNS(ctx context.Context, ns NetNS) (bool, error) {
+	if there, err := h.HasNetNS(ctx, ns); there || err != nil {
+		return there, err
+	}
 	if strings.HasPrefix(string(ns), "/proc/") {
 		// The folder goes with the process. Who is among the node's processes sees them all.
 		own, err := os.Readlink("/proc/self/ns/pid")
 		return own == nodesPIDs, err
+	}
+	if _, err := os.Lstat(string(ns)); err == nil {
+		return false, nil // a file: perhaps its mount does not come here, for want of propagation
 	}
 	_, err := os.Stat(filepath.Dir(string(ns)))
 	if errors.Is(err, fs.ErrNotExist) {

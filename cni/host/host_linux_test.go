@@ -130,7 +130,12 @@ func newNetNS(t *testing.T) NetNS {
 
 func TestAPathSaysThatANamespaceIsGoneOnlyWhereItsFolderIs(t *testing.T) {
 	ctx, h, dir := t.Context(), New(Paths{}), t.TempDir()
-	for path, want := range map[string]bool{dir + "/gone": true, dir + "/elsewhere/gone": false} {
+	if err := os.WriteFile(dir+"/unmounted", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{
+		dir + "/gone": true, dir + "/elsewhere/gone": false, dir + "/unmounted": false, "/proc/self/ns/net": true,
+	} {
 		if sees, err := h.SeesNetNS(ctx, NetNS(path)); sees != want || err != nil {
 			t.Errorf("%s: %t, %v", path, sees, err)
 		}
