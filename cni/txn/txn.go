@@ -163,11 +163,12 @@ func (e *Engine) undo(ctx context.Context, rec *record.Record, steps []Step, kee
 	return errors.Join(errs...)
 }
 
-// undoStep gives what is on the disk a quarter of the time at most: its undo is another
-// program's work, and while that hangs the device would keep a dead pod's GUID.
+// undoStep gives what is on the disk half of the time at most: its undo is another program's
+// work, and while that hangs the device would keep a dead pod's GUID. A minute is what
+// whereabouts allows itself.
 func (e *Engine) undoStep(ctx context.Context, step Step) error {
 	if step.OnDisk {
-		limit := e.UndoTime / 4
+		limit := e.UndoTime / 2
 		var cancel func()
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("it was not done within %v; it is tried again", limit))
 		defer cancel()
