@@ -90,7 +90,7 @@ func TestWhatHangsOnTheDiskLeavesTheDeviceItsTime(t *testing.T) {
 			select {
 			case <-ctx.Done():
 				return context.Cause(ctx)
-			case <-time.After(40 * time.Second):
+			case <-time.After(w.UndoTime * 2 / 5):
 				delete(w.state, "b")
 				return nil
 			}
@@ -104,7 +104,7 @@ func TestWhatHangsOnTheDiskLeavesTheDeviceItsTime(t *testing.T) {
 		if err := w.Apply(t.Context(), rec, w.steps()); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.Revert(t.Context(), rec); err == nil || !strings.Contains(err.Error(), "undoing address: it was not done within 15s") {
+		if err := w.Revert(t.Context(), rec); err == nil || !strings.Contains(err.Error(), "undoing address: it was not done within 30s") {
 			t.Errorf("got %v", err)
 		}
 		if left := w.records(); len(left) != 1 || !slices.Equal(left[0].Steps, []string{"address"}) || w.state["a"] || w.state["b"] {
