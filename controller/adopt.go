@@ -23,6 +23,9 @@ func (c *Controller) adopt(ctx context.Context) error {
 	if err := c.persist(ctx, "read the ledger", c.loadLedger); err != nil {
 		return err
 	}
+	if err := c.outlast(ctx); err != nil {
+		return err
+	}
 	if err := c.persist(ctx, "read UFM", c.readAll); err != nil {
 		return err
 	}
@@ -45,6 +48,18 @@ func (c *Controller) adopt(ctx context.Context) error {
 	}
 	c.rec.Log(record.LeaderAdopted, record.Fields{Count: c.ledger.Len(), Took: c.now().Sub(start)})
 	return nil
+}
+
+// outlast waits for a leader that may not know yet that it leads no more: there is a ledger,
+// and was no lease, so that somebody deleted that. Else two would judge pods by two ledgers,
+// and each take back what the other wrote.
+func (c *Controller) outlast(ctx context.Context) error {
+	if c.lease == nil || !c.lease.Made() || c.ledger.Len() == 0 {
+		return nil
+	}
+	wait := c.lease.Outlasts()
+	c.rec.Log(record.WorkFailed, record.Fields{Detail: "begin to work", Err: fmt.Errorf("there was no lease, and a ledger: whoever led may go on for %s, which is waited for", wait)})
+	return c.sleep(ctx, wait)
 }
 
 // persist tries a step until it succeeds or the leader's time ends.

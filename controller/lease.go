@@ -34,30 +34,53 @@ type Lease struct {
 	unsettled bool      // one was given up
 	until     time.Time // not to be let go before
 	seen      string    // who held it when it was read last
+	missing   time.Time // since when it is not there, although another held it
+	made      bool      // by us
 }
 
-// Get implements resourcelock.Interface.
+// Get implements resourcelock.Interface. Whoever reads that another has the lease writes
+// nothing more. A lease that somebody deleted is not to be had at once: its holder goes on
+// for as long as the last renewal counts, and makes it anew if it lives.
 func (l *Lease) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
 	r, raw, err := l.Interface.Get(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err == nil {
-		l.seen = r.HolderIdentity
-	}
-	if l.renewed.IsZero() {
-		switch {
-		case err == nil && r.HolderIdentity != l.Identity():
-			l.former = r.HolderIdentity
-		case apierrors.IsNotFound(err) && l.seen != l.Identity():
-			l.former = l.seen // somebody deleted the lease: its holder may not know of that yet
+	switch {
+	case err == nil:
+		l.seen, l.missing = r.HolderIdentity, time.Time{}
+		if r.HolderIdentity == l.Identity() {
+			break
+		}
+		l.former, l.renewed = r.HolderIdentity, time.Time{}
+	case apierrors.IsNotFound(err) && l.seen != "" && l.seen != l.Identity():
+		if l.missing.IsZero() {
+			l.missing = l.Now()
+		}
+		if wait := l.Outlasts() - l.Now().Sub(l.missing); wait > 0 {
+			return nil, nil, fmt.Errorf("the lease was deleted, and %s may lead for %s yet", l.seen, wait)
 		}
 	}
 	return r, raw, err
 }
 
+// Outlasts is how long to wait for a holder who can renew no more: as long as its last
+// renewal counts, and half as long for what is under way then.
+func (l *Lease) Outlasts() time.Duration { return l.Valid * 3 / 2 }
+
 // Create implements resourcelock.Interface.
 func (l *Lease) Create(ctx context.Context, r resourcelock.LeaderElectionRecord) error {
-	return l.renew(func() error { return l.Interface.Create(ctx, r) })
+	err := l.renew(func() error { return l.Interface.Create(ctx, r) })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.made = l.made || err == nil
+	return err
+}
+
+// Made reports whether this process made the lease, so that it does not say who led before.
+func (l *Lease) Made() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.made
 }
 
 // Update implements resourcelock.Interface. The lease is not let go while a write to UFM
@@ -83,7 +106,7 @@ func (l *Lease) renew(write func() error) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.renewed = sent
+	l.renewed, l.seen, l.missing = sent, l.Identity(), time.Time{}
 	return nil
 }
 

@@ -75,16 +75,55 @@ func TestALeaseRemembersWhoMayStillWrite(t *testing.T) {
 	}
 }
 
-func TestADeletedLeaseDoesNotMakeItsHolderForgotten(t *testing.T) {
-	for holder, want := range map[string]string{"b": "b", "": "", "a": ""} {
+func TestALeaseThatSomebodyDeletedIsItsHoldersForAsLongAsItCounted(t *testing.T) {
+	for holder, want := range map[string]struct {
+		former string
+		waits  bool
+	}{"b": {"b", true}, "": {"", false}, "a": {"", false}} {
+		now := time.Unix(1000, 0)
 		lock := &fakeLock{me: "a", record: &resourcelock.LeaderElectionRecord{HolderIdentity: holder}}
-		l := &Lease{Interface: lock, Valid: time.Second, Now: time.Now}
+		l := &Lease{Interface: lock, Valid: 10 * time.Second, Now: func() time.Time { return now }}
+		free := func() bool { _, _, err := l.Get(t.Context()); return apierrors.IsNotFound(err) }
 		_, _, _ = l.Get(t.Context())
 		lock.record = nil // kubectl delete lease
-		_, _, _ = l.Get(t.Context())
-		if got := l.Former(); got != want {
+		if free() == want.waits {
+			t.Errorf("it was %q's: to be had at once: %t", holder, !want.waits)
+		}
+		if now = now.Add(14 * time.Second); free() == want.waits {
+			t.Errorf("it was %q's: to be had after 14 s: %t", holder, !want.waits)
+		}
+		if now = now.Add(time.Second); !free() {
+			t.Errorf("it was %q's, and is not to be had", holder)
+		}
+		if got := l.Former(); got != want.former {
 			t.Errorf("it was %q's: the former leader is %q", holder, got)
 		}
+	}
+}
+
+func TestALeaderMakesItsLeaseAnewAtOnce(t *testing.T) {
+	lock := &fakeLock{me: "a", record: &resourcelock.LeaderElectionRecord{HolderIdentity: "b"}}
+	l := &Lease{Interface: lock, Valid: 10 * time.Second, Now: time.Now}
+	_, _, _ = l.Get(t.Context())
+	if err := l.Update(t.Context(), resourcelock.LeaderElectionRecord{HolderIdentity: "a"}); err != nil { // b's has run out
+		t.Fatal(err)
+	}
+	lock.record = nil
+	if _, _, err := l.Get(t.Context()); !apierrors.IsNotFound(err) || l.Leading() != nil {
+		t.Errorf("%v, %v", err, l.Leading())
+	}
+}
+
+func TestWhoeverReadsThatAnotherLeadsWritesNothingMore(t *testing.T) {
+	lock := &fakeLock{me: "a"}
+	l := &Lease{Interface: lock, Valid: 10 * time.Second, Now: time.Now}
+	if err := l.Update(t.Context(), resourcelock.LeaderElectionRecord{HolderIdentity: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	lock.record = &resourcelock.LeaderElectionRecord{HolderIdentity: "c"} // made anew by one that never saw ours
+	_, _, _ = l.Get(t.Context())
+	if !errors.Is(l.Leading(), ErrNotLeading) {
+		t.Error("it goes on")
 	}
 }
 
