@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"github.com/ibfabric/ibfabric/guid"
 )
 
 type fakeLock struct {
@@ -155,5 +158,41 @@ func TestRule8AWriteAsksTheLeaseLastOfAll(t *testing.T) {
 	now = now.Add(time.Hour) // stopped, and gone on: no context has ended yet
 	if err := c.write(t.Context(), 0x5, send); !errors.Is(err, ErrNotLeading) || sent != 1 {
 		t.Errorf("under a lease that has passed: %v, %d sent", err, sent)
+	}
+}
+
+// A lease that this process made does not say who led; that there is a ledger says that somebody did.
+func TestWhereALedgerHasNoLeaseItsLastLeaderIsWaitedFor(t *testing.T) {
+	for name, tc := range map[string]struct {
+		record *resourcelock.LeaderElectionRecord
+		rows   bool
+		want   time.Duration
+	}{
+		"a new fabric":                 {nil, false, 0},
+		"the lease was deleted":        {nil, true, 15 * time.Second},
+		"the lease was let go, or ran": {&resourcelock.LeaderElectionRecord{}, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, _ := leader(t, nil, guid.Range{First: 1, Last: 4})
+				c.after = time.After
+				lock := &fakeLock{me: "a", record: tc.record}
+				c.lease = &Lease{Interface: lock, Valid: 10 * time.Second, Now: time.Now}
+				take := c.lease.Update
+				if _, _, err := c.lease.Get(t.Context()); apierrors.IsNotFound(err) {
+					take = c.lease.Create
+				}
+				if err := take(t.Context(), resourcelock.LeaderElectionRecord{HolderIdentity: "a"}); err != nil {
+					t.Fatal(err)
+				}
+				if tc.rows {
+					c.ledger.Put(rowIn(1, "u", 5))
+				}
+				start := time.Now()
+				if err := c.outlast(t.Context()); err != nil || time.Since(start) != tc.want {
+					t.Errorf("%v after %s, want %s", err, time.Since(start), tc.want)
+				}
+			})
+		})
 	}
 }
