@@ -69,14 +69,18 @@ func (l *Lease) Outlasts() time.Duration { return l.Valid * 3 / 2 }
 
 // Create implements resourcelock.Interface.
 func (l *Lease) Create(ctx context.Context, r resourcelock.LeaderElectionRecord) error {
+	l.mu.Lock()
+	waited := !l.missing.IsZero() // for its holder, in Get
+	l.mu.Unlock()
 	err := l.renew(func() error { return l.Interface.Create(ctx, r) })
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.made = l.made || err == nil
+	l.made = l.made || err == nil && !waited
 	return err
 }
 
-// Made reports whether this process made the lease, so that it does not say who led before.
+// Made reports whether this process made the lease without having waited for anybody: it does
+// not say who led before.
 func (l *Lease) Made() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

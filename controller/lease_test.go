@@ -101,6 +101,9 @@ func TestALeaseThatSomebodyDeletedIsItsHoldersForAsLongAsItCounted(t *testing.T)
 		if got := l.Former(); got != want.former {
 			t.Errorf("it was %q's: the former leader is %q", holder, got)
 		}
+		if err := l.Create(t.Context(), resourcelock.LeaderElectionRecord{HolderIdentity: "a"}); err != nil || l.Made() == want.waits {
+			t.Errorf("it was %q's: to be waited for again: %t, %v", holder, l.Made(), err)
+		}
 	}
 }
 
